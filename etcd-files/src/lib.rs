@@ -1,1 +1,6 @@
-//! Placeholder header, replaced by the first room.
+//! etcd's on-disk formats, as pure functions over bytes and files: no network, no async.
+//!
+//! What lives here: the bbolt file, MVCC row encodings, snapshot hashes, the write-ahead log, `.snap` files and
+//! whole data directories. What does not: the server's state, and any decision about when to write.
+
+pub mod disk;
