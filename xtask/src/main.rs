@@ -1,3 +1,27 @@
-//! Program entry.
+//! `cargo xtask …`: the developer's commands. It stands outside the product: nothing depends on it.
 
-fn main() {}
+#![allow(missing_docs, reason = "a program, not a library: file headers and why-comments carry it")]
+
+mod reference;
+mod repo;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Quorate's developer commands", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Puts real etcd 3.7.1, 3.5.1 and 3.4.23 under target/reference
+    Reference(reference::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Reference(options) => reference::run(&options),
+    }
+}
