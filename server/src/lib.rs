@@ -2,4 +2,10 @@
 //!
 //! The rooms and the direction of their imports are drawn in `docs/ARCHITECTURE.md`; a test in `xtask` holds them.
 
+pub mod alarm;
+pub mod clock;
+pub mod cluster;
+pub mod config;
+pub mod lease;
 pub mod storage;
+pub mod types;

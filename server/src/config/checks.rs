@@ -1,0 +1,448 @@
+//! From raw values to a checked [`Config`]; every refusal says which flag is wrong and what it must be.
+
+use super::parse::{Source, Values};
+use super::{ListenUrl, UrlError, parse_duration, parse_url_list};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// clap's own text: unknown flag, stray argument, missing value.
+    #[error("{0}")]
+    Syntax(String),
+    /// A value of the wrong shape.
+    #[error("invalid value {value:?} for --{flag}: {expected}")]
+    Malformed {
+        /// Flag without dashes.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// Given twice.
+    #[error(
+        "conflicting environment variable {0:?} is shadowed by corresponding command-line flag \
+         (either unset environment variable or disable flag)"
+    )]
+    Shadowed(String),
+    /// A flag whose effect does not exist yet and whose absence could do harm.
+    #[error(
+        "--{0} is not supported by this release of Quorate ({1}). Leave it out, or stay with etcd for now."
+    )]
+    NotSupported(&'static str, &'static str),
+    /// A URL list.
+    #[error("invalid --{0}: {1}")]
+    Urls(&'static str, #[source] UrlError),
+    /// Values that do not fit together.
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+impl ConfigError {
+    /// A value of the wrong shape for a number.
+    pub fn malformed(flag: &'static str, value: &str) -> ConfigError {
+        ConfigError::Malformed {
+            flag,
+            value: value.to_owned(),
+            expected: "a whole number is needed",
+        }
+    }
+
+    /// Exit code: 2 for syntax as Go's flag package, 1 for the rest.
+    pub fn exit_code(&self) -> i32 {
+        if matches!(self, ConfigError::Syntax(_)) { 2 } else { 1 }
+    }
+}
+
+/// Names and peer URLs of the initial members; a name may own several URLs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InitialCluster(pub Vec<(String, Vec<String>)>);
+
+impl InitialCluster {
+    /// Parses `name=url,name=url`.
+    ///
+    /// # Errors
+    /// A part without `=`, or a URL that two members share.
+    pub fn parse(text: &str) -> Result<InitialCluster, ConfigError> {
+        let mut members: Vec<(String, Vec<String>)> = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let Some((name, url)) = part.split_once('=') else {
+                let text = format!("invalid --initial-cluster part {part:?}: name=url is needed");
+                return Err(ConfigError::Contradiction(text));
+            };
+            parse_url_list(url).map_err(|error| ConfigError::Urls("initial-cluster", error))?;
+            if !seen.insert(url.to_owned()) {
+                let text = format!("duplicate URL {url:?} in --initial-cluster");
+                return Err(ConfigError::Contradiction(text));
+            }
+            match members.iter_mut().find(|(known, _)| known == name) {
+                Some((_, urls)) => urls.push(url.to_owned()),
+                None => members.push((name.to_owned(), vec![url.to_owned()])),
+            }
+        }
+        Ok(InitialCluster(members))
+    }
+
+    /// Peer URLs of one member, sorted.
+    pub fn urls_of(&self, name: &str) -> Option<Vec<String>> {
+        let (_, urls) = self.0.iter().find(|(known, _)| known == name)?;
+        let mut urls = urls.clone();
+        urls.sort();
+        Some(urls)
+    }
+}
+
+/// A checked configuration. Field names are those of the flags.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Config {
+    pub name: String,
+    pub data_dir: PathBuf,
+    pub wal_dir: Option<PathBuf>,
+    pub snapshot_count: u64,
+    pub snapshot_catchup_entries: u64,
+    pub heartbeat: Duration,
+    pub election: Duration,
+    pub initial_election_tick_advance: bool,
+    pub listen_peer_urls: Vec<ListenUrl>,
+    pub listen_client_urls: Vec<ListenUrl>,
+    pub listen_metrics_urls: Vec<ListenUrl>,
+    pub initial_advertise_peer_urls: Vec<ListenUrl>,
+    pub advertise_client_urls: Vec<ListenUrl>,
+    pub initial_cluster: InitialCluster,
+    pub initial_cluster_is_new: bool,
+    pub initial_cluster_token: String,
+    pub wals_max: usize,
+    pub quota_bytes: i64,
+    pub flush_interval: Duration,
+    pub flush_rows: usize,
+    pub txn_ops_max: usize,
+    pub request_bytes_max: usize,
+    pub concurrent_streams_max: u32,
+    pub grpc_keepalive_interval: Duration,
+    pub grpc_keepalive_timeout: Duration,
+    pub socket_reuse_port: bool,
+    pub storage_engine: String,
+    pub strict_reconfig_check: bool,
+    pub pre_vote: bool,
+    pub auto_compaction_mode: String,
+    pub auto_compaction_retention: String,
+    pub metrics_extensive: bool,
+    pub log_level: String,
+    pub log_to_stdout: bool,
+    pub log_format_json: bool,
+    pub warning_unary_request_duration: Duration,
+    pub warning_apply_duration: Duration,
+    pub compaction_batch_limit: usize,
+    pub compaction_sleep_interval: Duration,
+    pub watch_progress_notify_interval: Duration,
+    pub bootstrap_defrag_threshold_bytes: u64,
+    pub learners_max: usize,
+    pub force_new_cluster: bool,
+    pub unsafe_no_fsync: bool,
+    pub feature_gates: Vec<(String, bool)>,
+}
+
+struct Reader<'a>(&'a Values);
+
+impl Reader<'_> {
+    fn text(&self, flag: &'static str) -> String {
+        self.0.get(flag).map(|(value, _)| value.clone()).unwrap_or_default()
+    }
+
+    fn is_given(&self, flag: &'static str) -> bool {
+        self.0.get(flag).is_some_and(|(_, source)| *source != Source::Default)
+    }
+
+    fn switch(&self, flag: &'static str) -> Result<bool, ConfigError> {
+        let value = self.text(flag);
+        match value.as_str() {
+            "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
+            "false" | "0" | "f" | "F" | "FALSE" | "False" => Ok(false),
+            _ => Err(ConfigError::Malformed { flag, value, expected: "true or false is needed" }),
+        }
+    }
+
+    fn number<T: std::str::FromStr>(&self, flag: &'static str) -> Result<T, ConfigError> {
+        let value = self.text(flag);
+        value.parse().map_err(|_| ConfigError::malformed(flag, &value))
+    }
+
+    /// A number whose 0 stands for another default.
+    fn number_or(&self, flag: &'static str, default: usize) -> Result<usize, ConfigError> {
+        Ok(match self.number(flag)? {
+            0 => default,
+            number => number,
+        })
+    }
+
+    fn time(&self, flag: &'static str) -> Result<Duration, ConfigError> {
+        let value = self.text(flag);
+        let expected = "a duration such as 100ms or 5m is needed";
+        parse_duration(&value).ok_or(ConfigError::Malformed { flag, value, expected })
+    }
+
+    fn time_or(&self, flag: &'static str, default: Duration) -> Result<Duration, ConfigError> {
+        let time = self.time(flag)?;
+        Ok(if time.is_zero() { default } else { time })
+    }
+
+    fn urls(&self, flag: &'static str) -> Result<Vec<ListenUrl>, ConfigError> {
+        parse_url_list(&self.text(flag)).map_err(|error| ConfigError::Urls(flag, error))
+    }
+
+    fn listen_urls(&self, flag: &'static str) -> Result<Vec<ListenUrl>, ConfigError> {
+        let urls = self.urls(flag)?;
+        for url in &urls {
+            url.check_bindable().map_err(|error| ConfigError::Urls(flag, error))?;
+            if url.is_tls() {
+                let text = format!(
+                    "TLS key/cert (--cert-file, --key-file) must be provided for client url {url} with HTTPS scheme"
+                );
+                return Err(ConfigError::Contradiction(text));
+            }
+        }
+        Ok(urls)
+    }
+
+    fn feature_gates(&self) -> Result<Vec<(String, bool)>, ConfigError> {
+        let text = self.text("feature-gates");
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        parts
+            .map(|part| match part.split_once('=') {
+                Some((name, "true")) => Ok((name.to_owned(), true)),
+                Some((name, "false")) => Ok((name.to_owned(), false)),
+                _ => Err(ConfigError::Malformed {
+                    flag: "feature-gates",
+                    value: part.to_owned(),
+                    expected: "Name=true or Name=false is needed",
+                }),
+            })
+            .collect()
+    }
+}
+
+impl Config {
+    /// Checks raw values and fills in what depends on other values.
+    ///
+    /// # Errors
+    /// The first value that etcd would refuse.
+    pub fn from_values(values: &Values) -> Result<Config, ConfigError> {
+        let read = Reader(values);
+        let name = read.text("name");
+        let data_dir = match read.text("data-dir") {
+            dir if dir.is_empty() => PathBuf::from(format!("{name}.etcd")),
+            dir => PathBuf::from(dir),
+        };
+        let advertise_peer = read.urls("initial-advertise-peer-urls")?;
+        let initial_cluster = initial_cluster(&read, &name, &advertise_peer)?;
+        if read.is_given("listen-client-urls") && !read.is_given("advertise-client-urls") {
+            let text =
+                "--advertise-client-urls is required when --listen-client-urls is set explicitly";
+            return Err(ConfigError::Contradiction(text.to_owned()));
+        }
+        let metrics_urls = read.text("listen-metrics-urls");
+        let wal_dir = Some(read.text("wal-dir")).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let (heartbeat, election) = timers(&read)?;
+        let quota: i64 = read.number("quota-backend-bytes")?;
+        let progress = read.time_or("watch-progress-notify-interval", Duration::from_secs(600))?;
+        let log_output = read.text("log-outputs");
+        let defrag_megabytes: u64 = read.number("bootstrap-defrag-threshold-megabytes")?;
+        let config = Config {
+            data_dir,
+            wal_dir,
+            snapshot_count: read.number("snapshot-count")?,
+            snapshot_catchup_entries: read.number("snapshot-catchup-entries")?,
+            heartbeat,
+            election,
+            initial_election_tick_advance: read.switch("initial-election-tick-advance")?,
+            listen_peer_urls: read.listen_urls("listen-peer-urls")?,
+            listen_client_urls: read.listen_urls("listen-client-urls")?,
+            listen_metrics_urls: if metrics_urls.is_empty() {
+                Vec::new()
+            } else {
+                read.listen_urls("listen-metrics-urls")?
+            },
+            initial_advertise_peer_urls: advertise_peer,
+            advertise_client_urls: read.urls("advertise-client-urls")?,
+            initial_cluster,
+            initial_cluster_is_new: one_of(&read, "initial-cluster-state", ["new", "existing"])?
+                == "new",
+            initial_cluster_token: read.text("initial-cluster-token"),
+            wals_max: read.number("max-wals")?,
+            quota_bytes: if quota == 0 { crate::types::QUOTA_BYTES_DEFAULT } else { quota },
+            flush_interval: read.time_or("backend-batch-interval", Duration::from_millis(100))?,
+            flush_rows: read.number_or("backend-batch-limit", 10_000)?,
+            txn_ops_max: read.number("max-txn-ops")?,
+            request_bytes_max: read.number("max-request-bytes")?,
+            concurrent_streams_max: read.number("max-concurrent-streams")?,
+            grpc_keepalive_interval: read.time("grpc-keepalive-interval")?,
+            grpc_keepalive_timeout: read.time("grpc-keepalive-timeout")?,
+            socket_reuse_port: read.switch("socket-reuse-port")?,
+            storage_engine: one_of(&read, "storage-engine", ["redb", "sled"])?,
+            strict_reconfig_check: read.switch("strict-reconfig-check")?,
+            pre_vote: read.switch("pre-vote")?,
+            auto_compaction_mode: one_of(&read, "auto-compaction-mode", ["periodic", "revision"])?,
+            auto_compaction_retention: read.text("auto-compaction-retention"),
+            metrics_extensive: one_of(&read, "metrics", ["basic", "extensive"])? == "extensive",
+            log_level: read.text("log-level"),
+            log_to_stdout: log_output == "stdout",
+            log_format_json: one_of(&read, "log-format", ["json", "console"])? == "json",
+            warning_unary_request_duration: read.time("warning-unary-request-duration")?,
+            warning_apply_duration: read.time("warning-apply-duration")?,
+            compaction_batch_limit: read.number_or("compaction-batch-limit", 1000)?,
+            compaction_sleep_interval: read
+                .time_or("compaction-sleep-interval", Duration::from_millis(10))?,
+            watch_progress_notify_interval: progress.max(Duration::from_millis(100)),
+            bootstrap_defrag_threshold_bytes: defrag_megabytes.saturating_mul(1 << 20),
+            learners_max: read.number("max-learners")?,
+            force_new_cluster: read.switch("force-new-cluster")?,
+            unsafe_no_fsync: read.switch("unsafe-no-fsync")?,
+            feature_gates: read.feature_gates()?,
+            name,
+        };
+        check_log_output(&log_output)?;
+        Ok(config)
+    }
+
+    /// Time a write waits for its answer: 5 s and two elections.
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(5) + 2 * self.election
+    }
+
+    /// Smallest TTL in seconds that a lease is granted: one and a half elections, rounded up.
+    pub fn lease_ttl_min(&self) -> i64 {
+        let millis = self.election.as_millis() as i64 * 3 / 2;
+        (millis + 999) / 1000
+    }
+
+    /// Directory of the log.
+    pub fn wal_path(&self) -> PathBuf {
+        self.wal_dir.clone().unwrap_or_else(|| self.data_dir.join("member").join("wal"))
+    }
+
+    /// Directory of the state.
+    pub fn state_path(&self) -> PathBuf {
+        self.data_dir.join("member").join("snap")
+    }
+
+    /// Whether a feature gate was switched, or its default.
+    pub fn feature(&self, name: &str, default: bool) -> bool {
+        let given = self.feature_gates.iter().rev().find(|(known, _)| known == name);
+        given.map_or(default, |(_, on)| *on)
+    }
+}
+
+fn one_of<const N: usize>(
+    read: &Reader<'_>,
+    flag: &'static str,
+    allowed: [&'static str; N],
+) -> Result<String, ConfigError> {
+    let value = read.text(flag);
+    if allowed.contains(&value.as_str()) {
+        return Ok(value);
+    }
+    let text =
+        format!("invalid value {value:?} for --{flag}: one of {} is needed", allowed.join(", "));
+    Err(ConfigError::Contradiction(text))
+}
+
+fn check_log_output(output: &str) -> Result<(), ConfigError> {
+    if matches!(output, "default" | "stderr" | "stdout") {
+        return Ok(());
+    }
+    let text = format!(
+        "--log-outputs={output} is not supported by this release: use default, stderr or stdout"
+    );
+    Err(ConfigError::Contradiction(text))
+}
+
+fn timers(read: &Reader<'_>) -> Result<(Duration, Duration), ConfigError> {
+    let heartbeat: u64 = read.number("heartbeat-interval")?;
+    let election: u64 = read.number("election-timeout")?;
+    if heartbeat == 0 || election == 0 {
+        let text = "--heartbeat-interval and --election-timeout must be >0 (set in milliseconds)";
+        return Err(ConfigError::Contradiction(text.to_owned()));
+    }
+    if 5 * heartbeat > election {
+        let text = format!(
+            "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
+        );
+        return Err(ConfigError::Contradiction(text));
+    }
+    if election > 50_000 {
+        let text = format!(
+            "--election-timeout[{election}ms] is too long, and should be set less than 50000ms"
+        );
+        return Err(ConfigError::Contradiction(text));
+    }
+    Ok((Duration::from_millis(heartbeat), Duration::from_millis(election)))
+}
+
+fn initial_cluster(
+    read: &Reader<'_>,
+    name: &str,
+    advertise_peer: &[ListenUrl],
+) -> Result<InitialCluster, ConfigError> {
+    let text = read.text("initial-cluster");
+    if text.is_empty() {
+        let urls = advertise_peer.iter().map(ToString::to_string).collect();
+        return Ok(InitialCluster(vec![(name.to_owned(), urls)]));
+    }
+    InitialCluster::parse(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Invocation, parse};
+    use super::*;
+
+    fn config(args: &[&str]) -> Result<Config, ConfigError> {
+        match parse(args.iter().map(|s| (*s).to_owned()), [])? {
+            Invocation::Serve(values, _) => Config::from_values(&values),
+            other => panic!("not a serve: {other:?}"),
+        }
+    }
+
+    /// Without flags the defaults of etcd hold, and the initial cluster follows name and advertised URLs.
+    #[test]
+    fn defaults() {
+        let config = config(&["--name", "m1"]).unwrap();
+        assert_eq!(config.data_dir, PathBuf::from("m1.etcd"));
+        let url = vec!["http://localhost:2380".to_owned()];
+        assert_eq!(config.initial_cluster.urls_of("m1"), Some(url));
+        assert_eq!(config.request_timeout(), Duration::from_secs(7));
+        assert_eq!(config.lease_ttl_min(), 2);
+        assert_eq!(config.quota_bytes, 2 << 30);
+    }
+
+    /// A name may own several URLs, a URL only one name.
+    #[test]
+    fn initial_cluster_lists() {
+        let cluster = InitialCluster::parse("a=http://h:1,b=http://h:2,a=http://h:0").unwrap();
+        assert_eq!(cluster.urls_of("a").unwrap(), ["http://h:0", "http://h:1"]);
+        assert!(InitialCluster::parse("a=http://h:1,b=http://h:1").is_err());
+        assert!(InitialCluster::parse("http://h:1").is_err());
+    }
+
+    /// Values that do not fit together are refused with etcd's texts.
+    #[test]
+    fn contradictions() {
+        for (args, text) in [
+            (vec!["--heartbeat-interval=300"], "at least as 5 times"),
+            (
+                vec!["--listen-client-urls=http://127.0.0.1:1"],
+                "--advertise-client-urls is required",
+            ),
+            (vec!["--initial-cluster-state=old"], "one of new, existing"),
+            (vec!["--listen-peer-urls=http://example.com:1"], "expected IP in URL for binding"),
+            (vec!["--snapshot-count=x"], "whole number"),
+        ] {
+            let error = config(&args).unwrap_err().to_string();
+            assert!(error.contains(text), "{args:?}: {error}");
+        }
+    }
+}

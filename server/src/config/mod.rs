@@ -1,0 +1,13 @@
+//! What the operator asked for: flags, environment, checks. Opens nothing; the node acts on the result.
+
+mod checks;
+mod duration;
+mod flags;
+mod parse;
+mod urls;
+
+pub use checks::{Config, ConfigError, InitialCluster};
+pub use duration::parse_duration;
+pub use flags::{FLAGS, Flag, Kind, Support};
+pub use parse::{Invocation, RestoreArgs, Source, parse};
+pub use urls::{ListenUrl, UrlError, parse_url_list};
