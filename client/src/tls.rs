@@ -1,0 +1,115 @@
+//! Makes rustls configurations from the files a user names. Reads files, opens no connection.
+
+use crate::config::Tls;
+use crate::error::{ClientError, Result};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The configuration for gRPC (`h2`) or plain HTTP (`http/1.1`), as `alpn` says.
+pub(crate) fn client_config(tls: &Tls, alpn: &[u8]) -> Result<Arc<ClientConfig>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ClientError::Config(format!("TLS cannot be set up: {error}")))?;
+    let builder = if tls.skip_verify {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
+    } else {
+        builder.with_root_certificates(roots(tls.ca.as_deref())?)
+    };
+    let mut config = match (&tls.cert, &tls.key) {
+        (Some(cert), Some(key)) => {
+            let chain = certificates(cert)?;
+            let key = PrivateKeyDer::from_pem_file(key)
+                .map_err(|error| unreadable("key", key, &error.to_string()))?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| {
+                ClientError::Config(format!("client certificate cannot be used: {error}"))
+            })?
+        }
+        (None, None) => builder.with_no_client_auth(),
+        _ => {
+            return Err(ClientError::Config(
+                "KeyFile and CertFile must both be present[key: , cert: ]".to_owned(),
+            ));
+        }
+    };
+    config.alpn_protocols = vec![alpn.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The authorities of `ca`, or the system's.
+fn roots(ca: Option<&Path>) -> Result<RootCertStore> {
+    let mut store = RootCertStore::empty();
+    match ca {
+        Some(path) => {
+            for certificate in certificates(path)? {
+                store.add(certificate).map_err(|e| unreadable("CA", path, &e.to_string()))?;
+            }
+        }
+        None => {
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    Ok(store)
+}
+
+/// All certificates of a PEM file.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let list: std::result::Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| unreadable("certificate", path, &error.to_string()));
+    let list = list?;
+    if list.is_empty() {
+        return Err(unreadable("certificate", path, "no PEM certificate in it"));
+    }
+    Ok(list)
+}
+
+fn unreadable(what: &str, path: &Path, cause: &str) -> ClientError {
+    ClientError::Config(format!("{what} file {} cannot be used: {cause}", path.display()))
+}
+
+/// `--insecure-skip-tls-verify`: any certificate will do. Signatures are still checked, so that the peer at least
+/// holds the key of what it shows.
+#[derive(Debug)]
+struct AcceptAny(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
