@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "a program, not a library: file headers and why-comments carry it")]
 
+mod check;
 mod reference;
 mod repo;
 
@@ -16,12 +17,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Formatting, clippy and the house rules, without changing a file
+    Check(check::Options),
     /// Puts real etcd 3.7.1, 3.5.1 and 3.4.23 under target/reference
     Reference(reference::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Check(options) => check::run(&options),
         Command::Reference(options) => reference::run(&options),
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::Version;
+use super::obtain::Version;
 use crate::repo;
 
 /// The folder with one version's programs.

@@ -1,0 +1,84 @@
+//! The command itself: runs the rules, then rustfmt and clippy, and says all that is wrong at once.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use super::source::{Violation, listed, rust_files, text};
+use super::{confined, door, layers, manifests, paper, sizes, words};
+use crate::repo;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only the house rules: no rustfmt, no clippy, done in a second
+    #[arg(long)]
+    house: bool,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let mut failures = Vec::new();
+    let mut step = |name: &str, outcome: Result<()>, start: Instant| {
+        let seconds = start.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => println!("check: {name}: fine ({seconds:.1} s)"),
+            Err(error) => {
+                println!("check: {name}: {error:#}");
+                failures.push(name.to_owned());
+            }
+        }
+    };
+    let start = Instant::now();
+    step("house rules", told(&house_rules()?), start);
+    if !options.house {
+        let start = Instant::now();
+        step("rustfmt", repo::run(repo::cargo().args(["fmt", "--all", "--check"])), start);
+        let start = Instant::now();
+        let mut clippy = repo::cargo();
+        clippy.args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
+        step("clippy", repo::run(&mut clippy), start);
+    }
+    if !failures.is_empty() {
+        bail!("check failed: {}", failures.join(", "));
+    }
+    Ok(())
+}
+
+fn told(violations: &[Violation]) -> Result<()> {
+    for violation in violations {
+        println!("{violation}");
+    }
+    match violations.len() {
+        0 => Ok(()),
+        n => bail!("{n} broken (the lines above)"),
+    }
+}
+
+/// All house rules over this work tree.
+pub fn house_rules() -> Result<Vec<Violation>> {
+    let sources = rust_files()?;
+    let mut crates = Vec::new();
+    for path in listed("*/Cargo.toml")? {
+        crates.push((path.clone(), text(&path)?));
+    }
+    let mut found = Vec::new();
+    for rule in [layers::check, confined::check, door::check, sizes::check, words::check] {
+        found.extend(rule(&sources));
+    }
+    found.extend(manifests::check(&crates));
+    found.extend(paper::dependencies(&text("Cargo.toml")?, &text("docs/dependencies.md")?));
+    found.extend(paper::changelog(&text("CHANGELOG.md")?));
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The house stands: `cargo test` alone holds the rules, for those who do not run `cargo xtask check`.
+    #[test]
+    fn this_tree_keeps_the_house_rules() {
+        let found = house_rules().unwrap();
+        let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(lines.is_empty(), "\n{}\n", lines.join("\n"));
+    }
+}
