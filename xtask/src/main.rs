@@ -5,6 +5,9 @@
 mod check;
 mod reference;
 mod repo;
+mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -21,11 +24,22 @@ enum Command {
     Check(check::Options),
     /// Puts real etcd 3.7.1, 3.5.1 and 3.4.23 under target/reference
     Reference(reference::Options),
+    /// All tests, as CI runs them
+    Test(test::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
         Command::Check(options) => check::run(&options),
         Command::Reference(options) => reference::run(&options),
+        Command::Test(options) => test::run(&options),
+    };
+    // Not by `main`'s own `Result`: a backtrace would bury the one line that says what to do.
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -6,10 +6,17 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The root of the work tree this `xtask` was built from.
+/// The root of the work tree: the one cargo runs us for, else the one around the working directory.
+///
+/// Not only the one we were built in: a build folder kept for several clones may hold a program of another.
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().expect("xtask is a folder of the workspace").to_path_buf()
+    let is_root = |folder: &Path| folder.join("xtask/Cargo.toml").is_file();
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let given = manifest.as_deref().and_then(Path::parent).filter(|folder| is_root(folder));
+    let here = std::env::current_dir().unwrap_or_default();
+    let around = given.or_else(|| here.ancestors().find(|folder| is_root(folder)));
+    let built_in = || Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    around.or_else(built_in).expect("xtask is a folder of the workspace").to_path_buf()
 }
 
 /// Where things that outlive one clone are kept: `$QUORATE_CACHE_DIR`, else `/var/tmp/quorate-cache`.

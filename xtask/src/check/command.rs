@@ -8,7 +8,7 @@ use super::source::{Violation, listed, rust_files, text};
 use super::{confined, door, layers, manifests, paper, sizes, words};
 use crate::repo;
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub struct Options {
     /// Only the house rules: no rustfmt, no clippy, done in a second
     #[arg(long)]

@@ -42,7 +42,9 @@ pub fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        !(opens && before.is_some_and(is_part)) && !(closes && after.is_some_and(is_part))
+        let continues = opens && before.is_some_and(is_part);
+        let goes_on = closes && after.is_some_and(is_part);
+        !continues && !goes_on
     })
 }
 

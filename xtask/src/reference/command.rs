@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::obtain::{self, Version};
 use super::place;
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub struct Options {
     /// Only these versions (default: all)
     #[arg(long, value_delimiter = ',')]

@@ -9,4 +9,4 @@ mod place;
 
 pub use command::{Options, run};
 pub use obtain::Version;
-pub use place::program;
+pub use place::{home as folder, program};

@@ -10,11 +10,15 @@ use anyhow::{Context, Result, bail};
 use super::obtain::Version;
 use crate::repo;
 
-/// The folder with one version's programs.
-pub fn folder(version: Version) -> PathBuf {
+/// The folder that holds a folder per version: `$QUORATE_REFERENCE_DIR`, else `target/reference`.
+pub fn home() -> PathBuf {
     std::env::var_os("QUORATE_REFERENCE_DIR")
         .map_or_else(|| repo::root().join("target/reference"), PathBuf::from)
-        .join(version.to_string())
+}
+
+/// The folder with one version's programs.
+pub fn folder(version: Version) -> PathBuf {
+    home().join(version.to_string())
 }
 
 /// One program of one version; an error says how to get it.
