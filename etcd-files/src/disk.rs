@@ -32,6 +32,10 @@ pub trait File: Send + Sync + std::fmt::Debug {
 pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
     /// Opens an existing file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Opens an existing file for reading only, so that files of other users and read-only mounts can be read.
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.open(path)
+    }
     /// Creates a file with mode 0600; fails with `AlreadyExists` where the name is taken.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     /// Moves a file or directory over a name, atomically.
@@ -77,6 +81,10 @@ impl File for fs::File {
 impl Disk for OsDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         Ok(Arc::new(fs::OpenOptions::new().read(true).write(true).open(path)?))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(fs::File::open(path)?))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {

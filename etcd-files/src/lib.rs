@@ -4,3 +4,7 @@
 //! whole data directories. What does not: the server's state, and any decision about when to write.
 
 pub mod disk;
+mod error;
+pub mod wal;
+
+pub use error::{Error, Result};
