@@ -52,7 +52,7 @@ impl Dialer {
     /// Prepares TLS where the endpoint needs it. `alpn` is the protocol to agree on.
     pub(crate) fn new(endpoint: &Endpoint, config: &Config, alpn: &[u8]) -> Result<Self> {
         let tls = if endpoint.secure {
-            let files = config.tls.clone().unwrap_or_else(Tls::default);
+            let files = config.tls.clone().unwrap_or_default();
             let name = files.server_name.clone().unwrap_or_else(|| endpoint.host().to_owned());
             let name = ServerName::try_from(name.clone()).map_err(|_| {
                 crate::ClientError::Config(format!("{name:?} cannot be a server name in TLS"))

@@ -157,8 +157,24 @@ impl ClientError {
             return ClientError::Connect { endpoint: endpoint.to_owned(), cause };
         }
         let unsent = was_unsent(&status);
+        let status = match broken_connection(&status) {
+            Some(cause) => Status::unavailable(format!("connection is broken: {cause}")),
+            None => status,
+        };
         ClientError::Server { endpoint: endpoint.to_owned(), status: Box::new(status), unsent }
     }
+}
+
+/// The cause of a status that no server has sent: tonic makes one of code Unknown when a connection breaks.
+fn broken_connection(status: &Status) -> Option<String> {
+    let transport = std::error::Error::source(status)?;
+    let is_transport = transport.is::<tonic::transport::Error>() || transport.is::<hyper::Error>();
+    let mut deepest = transport;
+    while let Some(next) = deepest.source() {
+        deepest = next;
+    }
+    let is_deadline = deepest.is::<tonic::TimeoutExpired>();
+    (is_transport && !is_deadline).then(|| deepest.to_string())
 }
 
 /// hyper reports a request that it dropped before giving it to the connection as "canceled"; a peer that refuses a

@@ -17,6 +17,16 @@ fn put(key: &str, value: &str) -> pb::PutRequest {
     }
 }
 
+/// Kills and restarts a member beside the runtime, so that the client sees its connection close as it would in life.
+async fn restart(mut member: Member) -> Member {
+    let restarted = tokio::task::spawn_blocking(move || {
+        member.kill();
+        member.run();
+        member
+    });
+    restarted.await.unwrap()
+}
+
 async fn connect<S: Into<String>>(endpoints: impl IntoIterator<Item = S>) -> Client {
     Client::connect(Config::new(endpoints)).await.unwrap()
 }
@@ -52,7 +62,7 @@ async fn fails_over_to_the_next_endpoint() {
     let client = connect([first.endpoint(), second.endpoint()]).await;
     client.kv().put(put("who", "first")).await.unwrap();
     second_put(&second).await;
-    first.kill();
+    tokio::task::spawn_blocking(move || first.kill()).await.unwrap();
     let answer = client.kv().get("who").await.unwrap();
     assert_eq!(&answer.kvs[0].value[..], b"second");
     client.kv().put(put("w", "1")).await.unwrap();
@@ -85,7 +95,7 @@ async fn unreachable_cluster_is_reported() {
 /// A watch goes on after its member was killed and restarted: every event once, in order.
 #[tokio::test]
 async fn watch_resumes_after_restart() {
-    let mut member = Member::start();
+    let member = Member::start();
     let client = connect([member.endpoint()]).await;
     let options = WatchOptions { key: "k".into(), ..Default::default() };
     let mut watcher = client.watch().start(options);
@@ -95,8 +105,7 @@ async fn watch_resumes_after_restart() {
     }
     let mut seen = Vec::new();
     collect(&mut watcher, &mut seen, 5).await;
-    member.kill();
-    member.run();
+    let _member = restart(member).await;
     for n in 5..10 {
         client.kv().put(put("k", &n.to_string())).await.unwrap();
     }
@@ -182,6 +191,10 @@ async fn snapshot_is_verified() {
     let member = Member::start();
     let client = connect([member.endpoint()]).await;
     client.kv().put(put("a", "1")).await.unwrap();
+    // The storage version is decided some moments after the start.
+    while client.maintenance().status().await.unwrap().storage_version.is_empty() {
+        tokio::task::yield_now().await;
+    }
     let mut snapshot = client.maintenance().snapshot().await.unwrap();
     let mut bytes = 0;
     while let Some(chunk) = snapshot.next().await.unwrap() {
@@ -195,7 +208,7 @@ async fn snapshot_is_verified() {
 /// With a password the client gets its token by itself, and a new one when the server has forgotten it.
 #[tokio::test]
 async fn token_is_fetched_and_renewed() {
-    let mut member = Member::start();
+    let member = Member::start();
     let open = connect([member.endpoint()]).await;
     open.auth().user_add("root", Some("pw")).await.unwrap();
     open.auth().role_add("root").await.unwrap();
@@ -208,8 +221,7 @@ async fn token_is_fetched_and_renewed() {
     let client = Client::connect(config).await.unwrap();
     client.kv().put(put("a", "1")).await.unwrap();
     // Simple tokens live in memory only: after a restart the old one is unknown.
-    member.kill();
-    member.run();
+    let member = restart(member).await;
     client.kv().put(put("a", "2")).await.unwrap();
     let wrong = Credentials::Password { user: "root".to_owned(), password: "no".to_owned() };
     let config = Config { credentials: Some(wrong), ..Config::new([member.endpoint()]) };
