@@ -2,7 +2,7 @@
 //!
 //! A failure here is a [`DialError`], which is how the call layer knows that a request never left this machine.
 
-use crate::config::{Config, Tls};
+use crate::config::Config;
 use crate::endpoint::{Endpoint, Target};
 use crate::error::Result;
 use hyper_util::rt::TokioIo;
