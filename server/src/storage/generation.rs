@@ -1,0 +1,256 @@
+//! Which database in the state's directory is the live one, and how another takes its place.
+//!
+//! The directory holds `CURRENT` and one database named after its generation, `000001.redb` or `000001.sled`. A state is
+//! replaced by building the next generation beside the live one and moving a new `CURRENT` over the old: a crash
+//! leaves the one or the other, never a mix. What `CURRENT` does not name is removed at the next open.
+
+use super::engine::Engine;
+use super::fault_engine::FaultEngine;
+use super::memory_engine::MemoryEngine;
+use super::redb_engine::{RedbEngine, RedbOptions};
+use super::{BackendOptions, EngineError, EngineKind, StorageError, SyncPolicy};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// First line of `CURRENT`, the number being the version of the directory's layout.
+const HEADER: &str = "quorate-state 1";
+const HEADER_WORD: &str = "quorate-state ";
+const CURRENT: &str = "CURRENT";
+const CURRENT_NEW: &str = "CURRENT.new";
+
+/// One database of the directory, open. Its files go when it was superseded and the last view of it has ended.
+pub(super) struct Generation {
+    // Before `files`, so that the engine has closed them when they are removed.
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) number: u64,
+    pub(super) files: Arc<GenerationFiles>,
+}
+
+/// The files of a generation. Views hold it, so that the files outlive them.
+pub(super) struct GenerationFiles {
+    path: PathBuf,
+    is_superseded: AtomicBool,
+    options: BackendOptions,
+}
+
+impl GenerationFiles {
+    /// Lets the files go with their last holder.
+    pub(super) fn supersede(&self) {
+        self.is_superseded.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for GenerationFiles {
+    fn drop(&mut self) {
+        if self.is_superseded.load(Ordering::SeqCst)
+            && let Err(error) = remove(&self.options, &self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove an old state; the next start tries again");
+        }
+    }
+}
+
+/// Opens the live generation, or makes the first one in an empty or absent directory.
+pub(super) fn open(directory: &Path, options: &BackendOptions) -> Result<Generation, StorageError> {
+    if options.engine == EngineKind::Memory {
+        return create(directory, options, 1);
+    }
+    let io_error =
+        |action, error: std::io::Error| StorageError::engine(action, directory, error.into());
+    options.disk.create_dir_all(directory).map_err(|error| io_error("create", error))?;
+    let Some(number) = read_current(directory, options)? else {
+        remove_strays(directory, options, None)?;
+        let generation = create(directory, options, 1)?;
+        make_current(directory, options, 1)?;
+        return Ok(generation);
+    };
+    let path = database_path(directory, options.engine, number);
+    remove_strays(directory, options, Some(&path))?;
+    let engine = open_engine(&path, options)
+        .map_err(|error| StorageError::engine("open", path.clone(), error))?;
+    Ok(generation(engine, number, path, options))
+}
+
+/// Makes an empty generation with this number; it is not the live one yet.
+pub(super) fn create(
+    directory: &Path,
+    options: &BackendOptions,
+    number: u64,
+) -> Result<Generation, StorageError> {
+    let path = database_path(directory, options.engine, number);
+    let failed = |error| StorageError::engine("create", path.clone(), error);
+    if options.engine != EngineKind::Memory {
+        remove(options, &path).map_err(|error| failed(error.into()))?;
+    }
+    let engine = create_engine(&path, options).map_err(failed)?;
+    let generation = generation(engine, number, path, options);
+    Ok(generation)
+}
+
+fn generation(
+    engine: Arc<dyn Engine>,
+    number: u64,
+    path: PathBuf,
+    options: &BackendOptions,
+) -> Generation {
+    let engine: Arc<dyn Engine> = match &options.faults {
+        Some(faults) => Arc::new(FaultEngine::new(engine, faults.clone())),
+        None => engine,
+    };
+    let is_superseded = AtomicBool::new(false);
+    let files = Arc::new(GenerationFiles { path, is_superseded, options: options.clone() });
+    Generation { engine, number, files }
+}
+
+/// Makes the generation with this number the live one. Its database must be synced.
+pub(super) fn make_current(
+    directory: &Path,
+    options: &BackendOptions,
+    number: u64,
+) -> Result<(), StorageError> {
+    if options.engine == EngineKind::Memory {
+        return Ok(());
+    }
+    let body = format!("{HEADER}\nengine {}\ngeneration {number}\n", options.engine);
+    let text = format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
+    let write = || -> std::io::Result<()> {
+        let disk = &options.disk;
+        let (new, live) = (directory.join(CURRENT_NEW), directory.join(CURRENT));
+        if disk.exists(&new) {
+            disk.remove_file(&new)?;
+        }
+        let file = disk.create(&new)?;
+        file.write_all_at(text.as_bytes(), 0)?;
+        if options.sync == SyncPolicy::Always {
+            file.sync_data()?;
+            // The database's own name first: `CURRENT` must never name what a power loss may take.
+            disk.sync_dir(directory)?;
+        }
+        disk.rename(&new, &live)?;
+        if options.sync == SyncPolicy::Always {
+            disk.sync_dir(directory)?;
+        }
+        Ok(())
+    };
+    write().map_err(|error| StorageError::engine("switch", directory.join(CURRENT), error.into()))
+}
+
+/// The number of the live generation; `None` where the directory holds no state.
+fn read_current(directory: &Path, options: &BackendOptions) -> Result<Option<u64>, StorageError> {
+    let path = directory.join(CURRENT);
+    if !options.disk.exists(&path) {
+        return Ok(None);
+    }
+    let read = || -> std::io::Result<Vec<u8>> {
+        let file = options.disk.open(&path)?;
+        let length = usize::try_from(file.len()?.min(4096)).unwrap_or(4096);
+        let mut text = vec![0; length];
+        file.read_exact_at(&mut text, 0)?;
+        Ok(text)
+    };
+    let text = read().map_err(|error| StorageError::engine("open", path.clone(), error.into()))?;
+    let refused =
+        |found: String, advice| StorageError::Refused { path: path.clone(), found, advice };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let version = text.lines().next().unwrap_or_default();
+    if version != HEADER {
+        return Err(if version.starts_with(HEADER_WORD) {
+            let found = format!("the layout is {version:?}, this program knows {HEADER:?}");
+            refused(found, "Start the newer version that wrote it, or restore from a snapshot")
+        } else {
+            refused(
+                "the file is not Quorate's".to_owned(),
+                "Check --data-dir; a member starts in an empty directory, or in its own",
+            )
+        });
+    }
+    let Some((engine, number)) = parse_current(&text) else {
+        return Err(refused(
+            "the file is damaged (its checksum does not match)".to_owned(),
+            "Remove the member and add it again with an empty data directory",
+        ));
+    };
+    if engine != options.engine.name() {
+        let found = format!("it was written by engine {engine}, not {}", options.engine);
+        return Err(refused(
+            found,
+            "Start with the --storage-engine that wrote it; to change engines, remove the member and add it again \
+             with an empty data directory",
+        ));
+    }
+    Ok(Some(number))
+}
+
+/// Engine and generation of a `CURRENT` whose checksum is right.
+fn parse_current(text: &str) -> Option<(&str, u64)> {
+    let (body, checksum) = text.split_at(text.find("crc32c ")?);
+    let checksum = checksum.strip_prefix("crc32c ")?.trim_end();
+    if u32::from_str_radix(checksum, 16).ok()? != crc32c::crc32c(body.as_bytes()) {
+        return None;
+    }
+    let mut lines = body.lines().skip(1);
+    let engine = lines.next()?.strip_prefix("engine ")?;
+    let number = lines.next()?.strip_prefix("generation ")?.parse().ok()?;
+    Some((engine, number))
+}
+
+/// Removes databases that a crash left behind before they were made current, or after they ceased to be.
+fn remove_strays(
+    directory: &Path,
+    options: &BackendOptions,
+    live: Option<&Path>,
+) -> Result<(), StorageError> {
+    let strays = || -> std::io::Result<()> {
+        for path in options.disk.list(directory)? {
+            let is_database = path.extension().is_some_and(|suffix| {
+                suffix == EngineKind::Redb.name() || suffix == EngineKind::Sled.name()
+            });
+            if is_database && Some(path.as_path()) != live {
+                tracing::info!(path = %path.display(), "removing a state that was never finished");
+                remove(options, &path)?;
+            }
+        }
+        Ok(())
+    };
+    strays().map_err(|error| StorageError::engine("tidy", directory, error.into()))
+}
+
+fn database_path(directory: &Path, engine: EngineKind, number: u64) -> PathBuf {
+    directory.join(format!("{number:06}.{engine}"))
+}
+
+fn redb_options(options: &BackendOptions) -> RedbOptions {
+    RedbOptions { cache_bytes: options.cache_bytes, syncs: options.sync == SyncPolicy::Always }
+}
+
+fn open_engine(path: &Path, options: &BackendOptions) -> Result<Arc<dyn Engine>, EngineError> {
+    Ok(match options.engine {
+        EngineKind::Redb => {
+            Arc::new(RedbEngine::open(&*options.disk, path, redb_options(options))?)
+        }
+        EngineKind::Sled => return Err(EngineError::Other("sled is not built in yet".to_owned())),
+        EngineKind::Memory => Arc::new(MemoryEngine::default()),
+    })
+}
+
+fn create_engine(path: &Path, options: &BackendOptions) -> Result<Arc<dyn Engine>, EngineError> {
+    Ok(match options.engine {
+        EngineKind::Redb => {
+            Arc::new(RedbEngine::create(&*options.disk, path, redb_options(options))?)
+        }
+        EngineKind::Sled => return Err(EngineError::Other("sled is not built in yet".to_owned())),
+        EngineKind::Memory => Arc::new(MemoryEngine::default()),
+    })
+}
+
+/// Removes a database; nothing happens where there is none.
+fn remove(options: &BackendOptions, path: &Path) -> std::io::Result<()> {
+    if options.engine == EngineKind::Memory || !options.disk.exists(path) {
+        return Ok(());
+    }
+    if path.extension().is_some_and(|suffix| suffix == EngineKind::Sled.name()) {
+        return std::fs::remove_dir_all(path);
+    }
+    options.disk.remove_file(path)
+}

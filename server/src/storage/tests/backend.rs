@@ -1,0 +1,174 @@
+//! What the rooms above rely on, engine by engine: visibility, order, marks, views, flushes, poison.
+
+use crate::storage::{
+    AppliedMark, Backend, BackendOptions, Batch, EngineKind, Faults, Keyspace, StorageError,
+};
+use bytes::Bytes;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn options(engine: EngineKind) -> BackendOptions {
+    // So long that nothing is flushed unless a test asks for it.
+    let flush_interval = Duration::from_secs(3600);
+    BackendOptions { engine, flush_interval, ..BackendOptions::default() }
+}
+
+fn mark(index: u64) -> AppliedMark {
+    AppliedMark { term: 2, index, leader_member_id: 7 }
+}
+
+fn revision_key(main: u64) -> Bytes {
+    let mut key = main.to_be_bytes().to_vec();
+    key.push(b'_');
+    key.extend([0; 8]);
+    Bytes::from(key)
+}
+
+fn put(backend: &Backend, index: u64) {
+    let mut batch = Batch::applied(mark(index));
+    batch.put(Keyspace::Key, revision_key(index), format!("value {index}"));
+    batch.put(Keyspace::Lease, index.to_be_bytes().to_vec(), format!("lease {index}"));
+    backend.write(batch).unwrap();
+}
+
+fn keys(backend: &Backend, keyspace: Keyspace) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    let mut visit = |key: &[u8], _: &[u8]| {
+        keys.push(key.to_vec());
+        ControlFlow::Continue(())
+    };
+    backend.scan(keyspace, &[], None, &mut visit).unwrap();
+    keys
+}
+
+/// A row is seen as soon as it is written, and still after it was flushed and reopened.
+#[test]
+fn rows_are_visible_before_and_after_the_flush() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    assert_eq!(backend.applied_at_open(), None);
+    put(&backend, 1);
+    let value = Some(Bytes::from_static(b"value 1"));
+    assert_eq!(backend.get(Keyspace::Key, &revision_key(1)).unwrap(), value);
+    assert_eq!(*backend.durable().borrow(), None);
+    assert_eq!(backend.flush().unwrap(), mark(1));
+    assert_eq!(backend.get(Keyspace::Key, &revision_key(1)).unwrap(), value);
+    put(&backend, 2);
+    drop(backend);
+    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    assert_eq!(backend.applied_at_open(), Some(mark(2)));
+    assert_eq!(backend.get(Keyspace::Key, &revision_key(1)).unwrap(), value);
+    assert_eq!(keys(&backend, Keyspace::Lease).len(), 2);
+}
+
+/// A scan merges what is written with what is flushed, and hides what was removed.
+#[test]
+fn scan_merges_layers_and_engine() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    (1..=4).for_each(|index| put(&backend, index));
+    backend.flush().unwrap();
+    (5..=6).for_each(|index| put(&backend, index));
+    let mut batch = Batch::housekeeping();
+    batch.delete(Keyspace::Key, revision_key(2));
+    batch.delete(Keyspace::Key, revision_key(6));
+    backend.write(batch).unwrap();
+    let expected: Vec<_> = [1, 3, 4, 5].map(|main| revision_key(main).to_vec()).into();
+    assert_eq!(keys(&backend, Keyspace::Key), expected);
+    assert_eq!(backend.get(Keyspace::Key, &revision_key(6)).unwrap(), None);
+}
+
+/// Many rows are found in one call, whether they wait or are flushed.
+#[test]
+fn get_many_finds_rows_everywhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    (1..=100).for_each(|index| put(&backend, index * 3));
+    backend.flush().unwrap();
+    (101..=150).for_each(|index| put(&backend, index * 3));
+    let keys: Vec<_> = (1..=460).map(revision_key).collect();
+    let values = backend.get_many(Keyspace::Key, &keys).unwrap();
+    for (main, value) in (1..=460).zip(values) {
+        let expected = (main % 3 == 0 && main <= 450).then(|| format!("value {main}"));
+        assert_eq!(value, expected.map(Bytes::from), "revision {main}");
+    }
+}
+
+/// A view does not move while the state does.
+#[test]
+fn view_stands_still() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    put(&backend, 1);
+    let view = backend.view().unwrap();
+    put(&backend, 2);
+    backend.flush().unwrap();
+    assert_eq!(*view.applied(), mark(1));
+    assert_eq!(view.get(Keyspace::Key, &revision_key(2)).unwrap(), None);
+    assert_eq!(*backend.view().unwrap().applied(), mark(2));
+}
+
+/// A defragmentation loses nothing that was written before or while it ran, and views of the old database go on.
+#[test]
+fn defragment_keeps_every_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    (1..=500).for_each(|index| put(&backend, index));
+    let view = backend.view().unwrap();
+    std::thread::scope(|scope| {
+        let defragment = scope.spawn(|| backend.defragment().unwrap());
+        for index in 501..=900 {
+            put(&backend, index);
+            if index % 50 == 0 {
+                backend.flush().unwrap();
+            }
+        }
+        defragment.join().unwrap();
+    });
+    assert_eq!(keys(&backend, Keyspace::Key).len(), 900);
+    assert_eq!(
+        view.get(Keyspace::Key, &revision_key(500)).unwrap().as_deref(),
+        Some(&b"value 500"[..])
+    );
+    backend.flush().unwrap();
+    drop(backend);
+    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    assert_eq!(backend.applied_at_open(), Some(mark(900)));
+    assert_eq!(keys(&backend, Keyspace::Key).len(), 900);
+}
+
+/// A received state replaces everything, the unflushed rows included, and is what a restart finds.
+#[test]
+fn replace_all_leaves_only_the_new_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    (1..=10).for_each(|index| put(&backend, index));
+    backend.flush().unwrap();
+    put(&backend, 11);
+    let rows = [(Keyspace::Key, revision_key(99), Bytes::from_static(b"received"))];
+    backend.replace_all(rows.map(Ok), mark(99)).unwrap();
+    assert_eq!(keys(&backend, Keyspace::Key), [revision_key(99).to_vec()]);
+    assert!(keys(&backend, Keyspace::Lease).is_empty());
+    assert_eq!(*backend.durable().borrow(), Some(mark(99)));
+    put(&backend, 100);
+    drop(backend);
+    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    assert_eq!(backend.applied_at_open(), Some(mark(100)));
+    assert_eq!(keys(&backend, Keyspace::Key).len(), 2);
+}
+
+/// After a failed commit nothing is served and the member is told to stop.
+#[test]
+fn failed_commit_poisons() {
+    let faults = Arc::new(Faults::default());
+    let directory = tempfile::tempdir().unwrap();
+    let options = BackendOptions { faults: Some(faults.clone()), ..options(EngineKind::Memory) };
+    let backend = Backend::open(directory.path(), options).unwrap();
+    put(&backend, 1);
+    faults.fail_commit(1);
+    assert!(matches!(backend.flush(), Err(StorageError::Poisoned { .. })));
+    assert!(backend.get(Keyspace::Key, &revision_key(1)).is_err());
+    assert!(backend.write(Batch::housekeeping()).is_err());
+    assert!(backend.fatal().borrow().as_ref().is_some_and(StorageError::is_fatal));
+}

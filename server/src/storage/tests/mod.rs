@@ -1,0 +1,3 @@
+//! Suites over the whole room. Tests of one file lie in that file.
+
+mod backend;
