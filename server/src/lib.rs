@@ -7,5 +7,6 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod lease;
+pub mod raft;
 pub mod storage;
 pub mod types;

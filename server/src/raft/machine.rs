@@ -1,0 +1,148 @@
+//! What raft needs of a state machine, and what it hands to it. The machine's rows and rules are not known here.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use prost::Message;
+use quorate_proto::etcdserverpb::InternalRaftRequest;
+use quorate_proto::raftpb;
+use tokio::sync::watch;
+
+use super::error::Fatal;
+use super::membership::StoredMembership;
+use crate::storage::AppliedMark;
+
+/// A replicated command: its bytes as they are in the log, and the request in them, decoded at most once.
+pub struct Command {
+    bytes: Bytes,
+    request: OnceLock<Result<InternalRaftRequest, prost::DecodeError>>,
+}
+
+impl Command {
+    /// A command from a request of this member.
+    pub fn new(request: InternalRaftRequest) -> Command {
+        let bytes = request.encode_to_vec().into();
+        Command { bytes, request: OnceLock::from(Ok(request)) }
+    }
+
+    /// A command as it came from the log or from a peer; it is decoded when first asked for.
+    pub fn encoded(bytes: Bytes) -> Command {
+        Command { bytes, request: OnceLock::new() }
+    }
+
+    /// The encoded request.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The request.
+    ///
+    /// # Errors
+    /// The bytes are no request: damage that no checksum noticed, or a log of a newer version.
+    pub fn request(&self) -> Result<&InternalRaftRequest, &prost::DecodeError> {
+        self.request.get_or_init(|| InternalRaftRequest::decode(self.bytes.clone())).as_ref()
+    }
+}
+
+impl std::fmt::Debug for Command {
+    // Contents may be secret (passwords, values); the size is enough.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "command of {} bytes", self.bytes.len())
+    }
+}
+
+/// A configuration change and the membership after it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MembershipChange {
+    /// etcd's description of the change: type, member id, JSON context. `id` is the request id to answer.
+    pub change: raftpb::ConfChange,
+    /// Who takes part after it. The machine keeps its encoding beside the applied mark.
+    pub after: StoredMembership,
+}
+
+/// What an entry asks for.
+#[derive(Clone, Debug)]
+pub enum CommittedPayload {
+    /// Nothing: the first entry of a new leader.
+    Blank,
+    /// A request.
+    Command(Arc<Command>),
+    /// A change of the membership.
+    Membership(Arc<MembershipChange>),
+}
+
+/// An entry that a quorum has on disk.
+#[derive(Clone, Debug)]
+pub struct CommittedEntry {
+    /// Term, index and leader: what goes into the batch with the entry's rows.
+    pub mark: AppliedMark,
+    /// What to do.
+    pub payload: CommittedPayload,
+    /// A caller on this member waits for the outcome. Others need none.
+    pub is_awaited: bool,
+}
+
+/// The outcome of one entry, for the member that proposed it.
+#[derive(Debug)]
+pub struct Applied<O> {
+    /// Id from the request's header, or from the configuration change.
+    pub request_id: u64,
+    /// What the waiting caller gets.
+    pub outcome: O,
+}
+
+/// How far a machine is, and who takes part at that point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppliedState {
+    /// The last applied entry.
+    pub mark: AppliedMark,
+    /// The membership in force. An empty one means "not known": it is then computed from the log's first entry on.
+    pub membership: StoredMembership,
+}
+
+/// Writes the image of the state into a file or a network stream. Runs on a thread of its own and may block; a write
+/// fails when the receiver is gone.
+pub type WriteImage = Box<dyn FnOnce(&mut dyn io::Write) -> io::Result<()> + Send>;
+
+/// A snapshot that is ready to be written out.
+pub struct SnapshotSource {
+    /// The state that the image holds.
+    pub state: AppliedState,
+    /// Writes the image (a bbolt file without trailer), consistent at `state.mark` while writes go on.
+    pub write: WriteImage,
+}
+
+/// What raft needs of the state machine. All `&mut self` methods are called from one plain thread, the apply thread.
+pub trait Machine: Send + 'static {
+    /// What an applied entry answers to its proposer.
+    type Outcome: Send + 'static;
+
+    /// How far the state is; `None` for an empty state.
+    fn applied(&self) -> Option<AppliedState>;
+
+    /// Applies entries in order (at most [`super::config::APPLY_MAX`] at once) and returns the outcomes of those that are
+    /// awaited; others may be left out.
+    ///
+    /// # Errors
+    /// Only for what must stop the member.
+    fn apply(&mut self, entries: &[CommittedEntry]) -> Result<Vec<Applied<Self::Outcome>>, Fatal>;
+
+    /// The newest mark that is on disk together with its rows. The log is purged only below it.
+    fn durable(&self) -> watch::Receiver<Option<AppliedMark>>;
+
+    /// Takes a snapshot of the state as it is now, without waiting for it to be written out.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    fn snapshot(&mut self) -> Result<SnapshotSource, Fatal>;
+
+    /// Replaces the whole state by the image in `file` (complete and synced), durably, and takes over `state` as the
+    /// applied mark and membership. A crash in the middle must leave either the old or the new state. The file may be
+    /// moved; if it is still there afterwards it is removed.
+    ///
+    /// # Errors
+    /// Only for what must stop the member.
+    fn install(&mut self, state: &AppliedState, file: &Path) -> Result<(), Fatal>;
+}
