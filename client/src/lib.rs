@@ -27,6 +27,7 @@ mod kv;
 mod lease;
 mod lock;
 mod maintenance;
+pub mod model;
 mod pool;
 mod snapshot;
 mod tls;

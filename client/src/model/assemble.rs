@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::join::member_snapshot;
 use super::memory::{EndpointMemory, Moment};
-use super::observation::{ListedMember, MemberListAnswer, StatusAnswer};
+use super::observation::{ListedMember, MemberListAnswer, ProbeErrorKind, StatusAnswer};
 use super::{
     Alarm, ClusterId, ClusterSnapshot, Health, LeaderChanges, MemberId, Quorum, StrangerEndpoint,
     StrangerState, Value,
@@ -50,7 +50,9 @@ pub(super) fn assemble(
     let owners = owners(listed, endpoints, cluster_id, moment);
     let members: Vec<_> = listed
         .iter()
-        .map(|entry| member_snapshot(entry, owners.get(&entry.id).map(|&at| &endpoints[at]), &frame))
+        .map(|entry| {
+            member_snapshot(entry, owners.get(&entry.id).map(|&at| &endpoints[at]), &frame)
+        })
         .collect();
     let quorum = list.as_ref().map(|_| Quorum {
         voters: members.iter().filter(|m| !m.is_learner).count(),
@@ -63,7 +65,9 @@ pub(super) fn assemble(
         cluster_id: newest(&statuses).map(|_| cluster_id),
         revision: best(&statuses, |status| status.revision),
         is_serving: is_serving(&ours, moment),
-        puts_per_second: rate(leading, moment, |e| (!e.metrics.never_answered()).then(|| e.puts.per_second())),
+        puts_per_second: rate(leading, moment, |e| {
+            (!e.metrics.never_answered()).then(|| e.puts.per_second())
+        }),
         revisions_per_second: rate(leading, moment, |e| Some(e.revisions.per_second())),
         strangers: strangers(endpoints, &owners, listed, cluster_id, moment),
         dissenting_member_lists: dissenting(&ours, list.last().copied(), moment),
@@ -100,7 +104,8 @@ fn best<T: Ord + Copy>(
     statuses: &[Value<&StatusAnswer>],
     figure: impl Fn(&StatusAnswer) -> T,
 ) -> Value<T> {
-    let fresh = statuses.iter().filter_map(|value| value.known()).map(|status| figure(status)).max();
+    let fresh =
+        statuses.iter().filter_map(|value| value.known()).map(|status| figure(status)).max();
     match fresh {
         Some(best) => Value::Known(best),
         None => newest(statuses).map(figure),
@@ -194,10 +199,17 @@ fn is_serving(ours: &[&EndpointMemory], moment: Moment) -> Value<bool> {
     if reads.iter().any(|read| read.known().is_some()) {
         return Value::Known(true);
     }
-    if ours.iter().any(|e| e.read.failure(moment.now).is_some()) {
-        return Value::Known(false);
+    // A denial or a learner's refusal says nothing about the majority.
+    let votes = |e: &EndpointMemory| e.last_status().is_none_or(|status| !status.is_learner);
+    let failures = ours.iter().filter(|e| votes(e)).filter_map(|e| e.read.failure(moment.now));
+    let mut reason = None;
+    for (error, _) in failures {
+        if error.kind != ProbeErrorKind::Denied {
+            return Value::Known(false);
+        }
+        reason = Some(error.reason.clone());
     }
-    Value::unknown("no linearizable read tried yet")
+    Value::Unknown(reason.unwrap_or_else(|| "no linearizable read tried yet".into()))
 }
 
 fn rate(
@@ -265,7 +277,8 @@ fn strangers(
     cluster_id: ClusterId,
     moment: Moment,
 ) -> Vec<StrangerEndpoint> {
-    let unused = endpoints.iter().enumerate().filter(|(at, _)| !owners.values().any(|used| used == at));
+    let unused =
+        endpoints.iter().enumerate().filter(|(at, _)| !owners.values().any(|used| used == at));
     unused
         .filter_map(|(_, endpoint)| match endpoint.last_status() {
             None if listed.iter().any(|member| serves(&endpoint.endpoint, member)) => None,
@@ -297,7 +310,6 @@ pub(super) fn health(
     endpoint: Option<&EndpointMemory>,
     frame: &Frame<'_>,
 ) -> Health {
-    use super::observation::ProbeErrorKind::{Denied, Refused, Unreachable};
     let Some(endpoint) = endpoint else {
         let never_started = entry.name.is_empty() && entry.client_urls.is_empty();
         return if never_started { Health::NotStarted } else { Health::Checking };
@@ -305,8 +317,8 @@ pub(super) fn health(
     if let Some((error, since)) = endpoint.status.failure(frame.moment.now) {
         let reason = error.reason.clone();
         return match error.kind {
-            Unreachable => Health::Down { reason, since },
-            Denied | Refused => Health::Impaired { reason },
+            ProbeErrorKind::Unreachable => Health::Down { reason, since },
+            ProbeErrorKind::Denied | ProbeErrorKind::Refused => Health::Impaired { reason },
         };
     }
     let status = endpoint.status.value(frame.moment);
@@ -319,7 +331,7 @@ pub(super) fn health(
         return impaired(format!("alarm {}", alarm.kind.word()));
     }
     match endpoint.read.failure(frame.moment.now) {
-        Some((error, _)) if !entry.is_learner && error.kind != Denied => {
+        Some((error, _)) if !entry.is_learner && error.kind != ProbeErrorKind::Denied => {
             impaired(format!("linearizable read: {}", error.reason))
         }
         Some(_) | None => Health::Up,

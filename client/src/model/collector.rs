@@ -10,12 +10,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use super::ClusterSnapshot;
 use super::assemble::assemble;
 use super::history::LeaderHistory;
 use super::memory::{EndpointMemory, Moment};
 use super::observation::{Observation, ProbeError, Question};
 use super::probe::Probe;
-use super::ClusterSnapshot;
 use crate::Config;
 
 /// Observations that may wait for the collector; full means that the askers wait.
@@ -165,7 +165,8 @@ impl Running {
 
     async fn note(&mut self, observation: Observation) {
         let is_current = observation.round == *self.rounds.borrow();
-        if let Some(memory) = self.endpoints.iter_mut().find(|e| e.endpoint == observation.endpoint) {
+        if let Some(memory) = self.endpoints.iter_mut().find(|e| e.endpoint == observation.endpoint)
+        {
             memory.note(observation);
         }
         if is_current {

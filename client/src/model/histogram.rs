@@ -74,9 +74,7 @@ impl HistogramWindow {
             self.readings.clear();
         }
         self.readings.push_back((at, reading));
-        while self.readings.len() > 2
-            && at.saturating_duration_since(self.readings[1].0) >= keep
-        {
+        while self.readings.len() > 2 && at.saturating_duration_since(self.readings[1].0) >= keep {
             self.readings.pop_front();
         }
     }

@@ -80,20 +80,26 @@ fn lag(status: &Value<&StatusAnswer>, frame: &Frame<'_>) -> Value<u64> {
 }
 
 /// The quota by Status (etcd 3.6 and newer), else by the metrics.
-fn quota(endpoint: &EndpointMemory, status: &Value<&StatusAnswer>, frame: &Frame<'_>) -> Value<u64> {
-    let by_status = status.clone().try_map(|status| {
-        status.db_quota.ok_or_else(|| not_reported("quota", "3.6", status))
-    });
+fn quota(
+    endpoint: &EndpointMemory,
+    status: &Value<&StatusAnswer>,
+    frame: &Frame<'_>,
+) -> Value<u64> {
+    let by_status = status
+        .clone()
+        .try_map(|status| status.db_quota.ok_or_else(|| not_reported("quota", "3.6", status)));
     by_status.or(|| {
-        let by_metrics = endpoint.metrics.value(frame.moment).try_map(|scrape| match scrape.quota {
-            Some(bytes) if bytes > 0.0 => Ok(bytes as u64),
-            Some(_) => Err("the member has no quota".into()),
-            None => Err("neither Status nor the metrics tell".to_owned()),
-        });
+        let by_metrics =
+            endpoint.metrics.value(frame.moment).try_map(|scrape| match scrape.quota {
+                Some(bytes) if bytes > 0.0 => Ok(bytes as u64),
+                Some(_) => Err("the member has no quota".into()),
+                None => Err("neither Status nor the metrics tell".to_owned()),
+            });
         match (status.last(), by_metrics) {
-            (Some(status), Value::Unknown(reason)) => {
-                Value::unknown(format!("{}; metrics: {reason}", not_reported("quota", "3.6", status)))
-            }
+            (Some(status), Value::Unknown(reason)) => Value::unknown(format!(
+                "{}; metrics: {reason}",
+                not_reported("quota", "3.6", status)
+            )),
             (_, by_metrics) => by_metrics,
         }
     })

@@ -17,6 +17,8 @@ mod memory;
 mod metrics;
 mod observation;
 mod probe;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 mod snapshot;
 mod value;
 mod window;

@@ -182,7 +182,9 @@ impl From<pb::MemberListResponse> for MemberListAnswer {
             })
             .collect();
         // By name, those that never started last.
-        members.sort_by(|a, b| (a.name.is_empty(), &a.name, a.id).cmp(&(b.name.is_empty(), &b.name, b.id)));
+        members.sort_by(|a, b| {
+            (a.name.is_empty(), &a.name, a.id).cmp(&(b.name.is_empty(), &b.name, b.id))
+        });
         Self { cluster_id: ClusterId(wire.header.unwrap_or_default().cluster_id), members }
     }
 }

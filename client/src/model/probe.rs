@@ -90,9 +90,7 @@ async fn read(client: &Client) -> Result<Answer, ClientError> {
 fn probe_error(error: &ClientError) -> ProbeError {
     let kind = match (error.code(), error.etcd()) {
         (Code::PermissionDenied | Code::Unauthenticated, _)
-        | (_, Some(EtcdError::UserNameIsEmpty | EtcdError::AuthenticationFailed)) => {
-            ProbeErrorKind::Denied
-        }
+        | (_, Some(EtcdError::UserNameIsEmpty | EtcdError::AuthFailed)) => ProbeErrorKind::Denied,
         (Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled, None) => {
             ProbeErrorKind::Unreachable
         }

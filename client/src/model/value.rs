@@ -131,10 +131,7 @@ mod tests {
     #[test]
     fn map_keeps_freshness() {
         let age = Duration::from_secs(3);
-        assert_eq!(
-            Value::Stale { value: 2, age }.map(|n| n * 2),
-            Value::Stale { value: 4, age }
-        );
+        assert_eq!(Value::Stale { value: 2, age }.map(|n| n * 2), Value::Stale { value: 4, age });
         assert_eq!(
             Value::Known(0).try_map(|_: i32| Err::<i32, _>("not reported".into())),
             Value::unknown("not reported")

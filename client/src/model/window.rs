@@ -16,9 +16,7 @@ impl RateWindow {
             self.readings.clear();
         }
         self.readings.push_back((at, count));
-        while self.readings.len() > 2
-            && at.saturating_duration_since(self.readings[1].0) >= keep
-        {
+        while self.readings.len() > 2 && at.saturating_duration_since(self.readings[1].0) >= keep {
             self.readings.pop_front();
         }
     }

@@ -5,10 +5,7 @@ use crate::model::{ClusterSnapshot, Health, MemberSnapshot};
 
 const NO_LIST: &str = "the member list is not known";
 
-fn each(
-    snapshot: &ClusterSnapshot,
-    judge: impl Fn(&MemberSnapshot) -> Option<Finding>,
-) -> Verdict {
+fn each(snapshot: &ClusterSnapshot, judge: impl Fn(&MemberSnapshot) -> Option<Finding>) -> Verdict {
     if snapshot.members.is_empty() {
         return Verdict::NotKnown(NO_LIST.into());
     }
@@ -45,7 +42,9 @@ pub(super) fn access(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
             member: Some(member.id),
             title: format!("member {} answers, but not to us", member.label()),
             evidence: reason.clone(),
-            advice: "Authentication is on: give --user and a password file, or a client certificate.".into(),
+            advice:
+                "Authentication is on: give --user and a password file, or a client certificate."
+                    .into(),
         })
     })
 }
@@ -79,16 +78,24 @@ pub(super) fn lag(snapshot: &ClusterSnapshot, thresholds: &Thresholds) -> Verdic
             _ => 0,
         };
         let (what, advice) = if own > thresholds.lag_entries {
-            ("applies too slowly", "Its disk or CPU is too slow, or a defragmentation or compaction runs.")
+            (
+                "applies too slowly",
+                "Its disk or CPU is too slow, or a defragmentation or compaction runs.",
+            )
         } else {
-            ("lags behind the leader", "Look at its disk (fsync) and at the network to the leader; while it lags it is no safety margin.")
+            (
+                "lags behind the leader",
+                "Look at its disk (fsync) and at the network to the leader; while it lags it is no safety margin.",
+            )
         };
         Some(Finding {
             rule: "member-lag",
             severity: Severity::Warning,
             member: Some(member.id),
             title: format!("{} {what}", member.label()),
-            evidence: format!("{behind} entries behind the leader, {own} of them received but not applied"),
+            evidence: format!(
+                "{behind} entries behind the leader, {own} of them received but not applied"
+            ),
             advice: advice.into(),
         })
     })

@@ -138,9 +138,7 @@ pub fn evaluate(snapshot: &ClusterSnapshot, thresholds: &Thresholds) -> Report {
 }
 
 /// The reason to give when every member lacks a figure: the first member's.
-fn all_unknown<'a, T: 'a>(
-    values: impl Iterator<Item = &'a super::Value<T>>,
-) -> Option<String> {
+fn all_unknown<'a, T: 'a>(values: impl Iterator<Item = &'a super::Value<T>>) -> Option<String> {
     let mut first = None;
     for value in values {
         match value.reason() {

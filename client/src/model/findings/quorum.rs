@@ -38,12 +38,8 @@ pub(super) fn quorum(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
         let reason = snapshot.quorum.reason().unwrap_or("the member list is not known");
         return Verdict::NotKnown(reason.into());
     };
-    let evidence = format!(
-        "{} of {} voters answer, {} are needed",
-        quorum.up,
-        quorum.voters,
-        quorum.needed()
-    );
+    let evidence =
+        format!("{} of {} voters answer, {} are needed", quorum.up, quorum.voters, quorum.needed());
     let is_serving = snapshot.is_serving.known() == Some(&true);
     let (severity, title, advice) = match quorum.margin() {
         None if is_serving => (
@@ -91,7 +87,11 @@ fn even(quorum: Quorum) -> Vec<Finding> {
         rule: "quorum",
         severity: Severity::Info,
         member: None,
-        title: format!("{} voters tolerate no more failures than {}", quorum.voters, quorum.voters - 1),
+        title: format!(
+            "{} voters tolerate no more failures than {}",
+            quorum.voters,
+            quorum.voters - 1
+        ),
         evidence: format!("{} voters need {} up", quorum.voters, quorum.needed()),
         advice: "Use an odd number of voters.".into(),
     }]

@@ -76,9 +76,15 @@ pub(super) fn fragmentation(snapshot: &ClusterSnapshot, thresholds: &Thresholds)
             rule: "fragmentation",
             severity: Severity::Info,
             member: Some(member.id),
-            title: format!("{:.0} % of {}'s database is free space", (1.0 - share) * 100.0, member.label()),
+            title: format!(
+                "{:.0} % of {}'s database is free space",
+                (1.0 - share) * 100.0,
+                member.label()
+            ),
             evidence: format!("{in_use} of {size} bytes in use"),
-            advice: "Defragment one member after the other, the leader last; each is blocked meanwhile.".into(),
+            advice:
+                "Defragment one member after the other, the leader last; each is blocked meanwhile."
+                    .into(),
         })
     });
     Verdict::Checked(findings.collect())
