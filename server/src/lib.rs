@@ -7,6 +7,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod lease;
+pub mod mvcc;
 pub mod raft;
 pub mod storage;
 pub mod types;

@@ -1,0 +1,39 @@
+//! The key-value state: revisions, the index from keys to revisions, reads at any uncompacted revision, writes,
+//! compaction, hashes and watches. It imports `storage` and nothing of the rooms beside it.
+//!
+//! Reading order: [`Revision`], [`KeyRange`], `key_index` and `index` for the history in memory, [`Store`] and
+//! [`ReadView`] for reading, [`Writer`] for the protocol of writing, [`Compaction`], `hash`.
+
+mod change;
+mod compact_hash;
+mod compaction;
+mod counters;
+mod error;
+mod hash;
+mod index;
+mod key_index;
+mod key_range;
+mod open;
+mod pending;
+mod range_stream;
+mod read_view;
+mod revision;
+mod rows;
+mod store;
+mod writer;
+
+pub use change::{Change, ChangeKind, Changes};
+pub use compaction::{Compaction, Progress};
+pub use counters::{Counter, Counters, Gauge};
+pub use error::MvccError;
+pub use hash::KvHash;
+pub use key_range::KeyRange;
+pub use open::Opened;
+pub use range_stream::{RangeChunk, RangeEnd, RangeStream};
+pub use read_view::{RangeResult, ReadView};
+pub use revision::{Revision, RowKey};
+pub use store::{FIRST_REVISION, NEVER_COMPACTED, Store};
+pub use writer::{Published, WriteTxn, Writer};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Opening a store: the index is rebuilt from the rows, the revisions from rows and marks. Leases are attached by
+//! whoever owns them, from [`Store::for_each_leased`].
+//!
+//! Facts: `reference/file-formats.md`, section 6 (start-up revision); `etcd:server/storage/mvcc/kvstore.go`.
+
+use super::compaction::Compaction;
+use super::index::Index;
+use super::key_index::KeyIndex;
+use super::rows::{FINISHED_COMPACT, Rows, SCHEDULED_COMPACT};
+use super::store::{FIRST_REVISION, NEVER_COMPACTED};
+use super::{Counters, MvccError, Revision, RowKey, Store, Writer};
+use crate::storage::{Backend, Keyspace};
+use prost::Message;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// An open store: the part for all readers, the part for the one writer, and work that was left over.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Arc<Store>,
+    /// The only writer of it.
+    pub writer: Writer,
+    /// The physical part of a compaction that the last run did not finish.
+    pub compaction: Option<Compaction>,
+}
+
+/// The fields of a row that the index needs; the value is passed over without being copied.
+#[derive(Clone, PartialEq, Message)]
+struct RowFacts {
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+    #[prost(int64, tag = "2")]
+    create_revision: i64,
+    #[prost(int64, tag = "4")]
+    version: i64,
+    #[prost(int64, tag = "6")]
+    lease: i64,
+}
+
+impl Store {
+    /// Reads the rows of `backend` and rebuilds everything that lives in memory.
+    ///
+    /// # Errors
+    /// Storage fails or a row is damaged.
+    pub fn open(backend: Arc<Backend>) -> Result<Opened, MvccError> {
+        let rows = Rows::new(backend);
+        let counters = Arc::new(Counters::default());
+        let (index, newest_row) = rebuild(&rows, &counters)?;
+        let finished = rows.compact_mark(FINISHED_COMPACT)?.unwrap_or(NEVER_COMPACTED);
+        let scheduled = rows.compact_mark(SCHEDULED_COMPACT)?.unwrap_or(NEVER_COMPACTED);
+        let compact = finished.max(scheduled);
+        // A restored backup may have its revision raised by nothing but a scheduled compaction above all rows.
+        let current = newest_row.max(compact).max(FIRST_REVISION);
+        let store = Arc::new(Store::new(rows, index, current, compact, finished, counters));
+        let compaction =
+            (scheduled > finished).then(|| Compaction::resumed(Arc::clone(&store), scheduled));
+        let writer = Writer::new(Arc::clone(&store));
+        Ok(Opened { store, writer, compaction })
+    }
+}
+
+/// Builds the index and finds the newest main revision, 0 where there are no rows.
+fn rebuild(rows: &Rows, counters: &Counters) -> Result<(Index, i64), MvccError> {
+    let mut histories: HashMap<Box<[u8]>, KeyIndex> = HashMap::new();
+    let mut newest = 0;
+    let mut damaged = None;
+    rows.scan(Revision::default(), i64::MAX - 1, |row_key, key, value| {
+        let Ok(facts) = RowFacts::decode(value) else {
+            damaged = Some(MvccError::damaged(Keyspace::Key, key));
+            return ControlFlow::Break(());
+        };
+        newest = row_key.revision.main;
+        add_row(&mut histories, row_key, facts);
+        ControlFlow::Continue(())
+    })?;
+    if let Some(damaged) = damaged {
+        return Err(damaged);
+    }
+    counters.keys.set(histories.values().filter(|history| history.is_alive()).count() as i64);
+    // Sorting first and building the tree from the bottom is faster than inserting, and packs its nodes.
+    let map: BTreeMap<_, _> = histories.into_iter().collect();
+    Ok((Index::from_map(map), newest))
+}
+
+fn add_row(histories: &mut HashMap<Box<[u8]>, KeyIndex>, row_key: RowKey, facts: RowFacts) {
+    let RowKey { revision, is_tombstone } = row_key;
+    match (histories.entry(facts.key.into_boxed_slice()), is_tombstone) {
+        (Entry::Occupied(mut entry), false) => entry.get_mut().put(revision, facts.lease),
+        (Entry::Occupied(mut entry), true) => {
+            // A second tombstone in a row says nothing new; etcd passes over it as well.
+            if entry.get().is_alive() {
+                entry.get_mut().tombstone(revision);
+            }
+        }
+        (Entry::Vacant(entry), false) => {
+            entry.insert(KeyIndex::restored(
+                revision,
+                facts.create_revision,
+                facts.version,
+                facts.lease,
+            ));
+        }
+        (Entry::Vacant(entry), true) => {
+            entry.insert(KeyIndex::restored_tombstone(revision));
+        }
+    }
+}

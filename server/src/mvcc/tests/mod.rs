@@ -1,0 +1,106 @@
+//! Tests of the room as a whole, on the memory engine; the parts have theirs beside them.
+
+mod store;
+
+use super::{Changes, Compaction, KeyRange, Opened, Store, Writer};
+use crate::storage::{AppliedMark, Backend, BackendOptions, Batch, EngineKind};
+use bytes::Bytes;
+use quorate_proto::etcdserverpb::RangeRequest;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// A store with a counter for the applied index, driven as the apply thread drives it: one batch for each entry.
+pub(super) struct Harness {
+    _folder: tempfile::TempDir,
+    pub(super) backend: Arc<Backend>,
+    pub(super) store: Arc<Store>,
+    pub(super) writer: Writer,
+    /// Compactions that were published but not run.
+    pub(super) compactions: Vec<Compaction>,
+    index: u64,
+}
+
+impl Harness {
+    pub(super) fn new() -> Harness {
+        let folder = tempfile::tempdir().unwrap();
+        let options = BackendOptions { engine: EngineKind::Memory, ..BackendOptions::default() };
+        let backend = Backend::open(folder.path(), options).unwrap();
+        let Opened { store, writer, .. } = Store::open(Arc::clone(&backend)).unwrap();
+        Harness { _folder: folder, backend, store, writer, compactions: Vec::new(), index: 0 }
+    }
+
+    /// Rebuilds everything in memory from the rows.
+    pub(super) fn reopen(&mut self) {
+        let opened = Store::open(Arc::clone(&self.backend)).unwrap();
+        self.store = opened.store;
+        self.writer = opened.writer;
+        self.compactions = opened.compaction.into_iter().collect();
+    }
+
+    pub(super) fn batch(&mut self) -> Batch {
+        self.index += 1;
+        Batch::applied(AppliedMark { term: 1, index: self.index, leader_member_id: 1 })
+    }
+
+    /// Writes a batch and publishes what is in it.
+    pub(super) fn publish(&mut self, batch: Batch) -> i64 {
+        self.backend.write(batch).unwrap();
+        let published = self.writer.publish();
+        self.compactions.extend(published.compactions);
+        published.revision
+    }
+
+    pub(super) fn put(&mut self, key: &str, value: &str) -> i64 {
+        self.put_leased(key, value, 0).revision
+    }
+
+    pub(super) fn put_leased(&mut self, key: &str, value: &str, lease: i64) -> Arc<Changes> {
+        let mut batch = self.batch();
+        let mut txn = self.writer.txn(&mut batch);
+        txn.put(
+            Bytes::copy_from_slice(key.as_bytes()),
+            Bytes::copy_from_slice(value.as_bytes()),
+            lease,
+        );
+        let changes = txn.finish();
+        self.publish(batch);
+        changes
+    }
+
+    pub(super) fn delete(&mut self, key: &str, range_end: &str) -> Arc<Changes> {
+        let mut batch = self.batch();
+        let mut txn = self.writer.txn(&mut batch);
+        txn.delete_range(&key_range(key, range_end));
+        let changes = txn.finish();
+        self.publish(batch);
+        changes
+    }
+
+    /// The logical part of a compaction.
+    pub(super) fn compact(&mut self, revision: i64) {
+        let mut batch = self.batch();
+        self.writer.compact(&mut batch, revision).unwrap();
+        self.publish(batch);
+    }
+
+    /// The physical part of all compactions that wait.
+    pub(super) fn run_compactions(&mut self) {
+        for mut compaction in std::mem::take(&mut self.compactions) {
+            compaction.run(NonZeroUsize::new(3).unwrap()).unwrap();
+        }
+    }
+}
+
+pub(super) fn key_range(key: &str, range_end: &str) -> KeyRange {
+    let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    KeyRange::new(bytes(key), bytes(range_end))
+}
+
+/// A range request for `[key, range_end)` and nothing else set.
+pub(super) fn request(key: &str, range_end: &str) -> RangeRequest {
+    RangeRequest {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        range_end: Bytes::copy_from_slice(range_end.as_bytes()),
+        ..RangeRequest::default()
+    }
+}
