@@ -2,7 +2,9 @@
 
 #![allow(missing_docs, reason = "a program, not a library: file headers and why-comments carry it")]
 
+mod bench;
 mod check;
+mod cluster;
 mod reference;
 mod repo;
 mod test;
@@ -10,6 +12,10 @@ mod test;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+// The allocator of the server, so that the floor and the load are measured with the same one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Quorate's developer commands", max_term_width = 100)]
@@ -20,19 +26,26 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// The same load on Quorate and on real etcd in turn, with the servers' CPU time
+    Bench(bench::Options),
     /// Formatting, clippy and the house rules, without changing a file
     Check(check::Options),
     /// Puts real etcd 3.7.1, 3.5.1 and 3.4.23 under target/reference
     Reference(reference::Options),
     /// All tests, as CI runs them
     Test(test::Options),
+    /// Answers puts and gets with a constant: the floor of the benchmark
+    #[command(hide = true)]
+    EchoServer(bench::EchoOptions),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Bench(options) => bench::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Reference(options) => reference::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::EchoServer(options) => bench::serve_echo(&options),
     };
     // Not by `main`'s own `Result`: a backtrace would bury the one line that says what to do.
     match outcome {

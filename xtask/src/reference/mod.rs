@@ -7,6 +7,6 @@ mod command;
 mod obtain;
 mod place;
 
-pub use command::{Options, run};
+pub use command::{Options, ensure, run};
 pub use obtain::Version;
-pub use place::{home as folder, program};
+pub use place::home as folder;

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::obtain::Version;
 use crate::repo;
@@ -19,15 +19,6 @@ pub fn home() -> PathBuf {
 /// The folder with one version's programs.
 pub fn folder(version: Version) -> PathBuf {
     home().join(version.to_string())
-}
-
-/// One program of one version; an error says how to get it.
-pub fn program(version: Version, name: &str) -> Result<PathBuf> {
-    let path = folder(version).join(name);
-    if !path.is_file() {
-        bail!("no {name} {version} at {}. Run `cargo xtask reference` first.", path.display());
-    }
-    Ok(path)
 }
 
 /// The cache's folder for a version. What it is made from is part of its name, so an edit of the recipe is a new entry.

@@ -1,0 +1,106 @@
+//! A cluster of members: how it is laid out, started together and stopped.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Member, Usage, free_ports};
+
+/// How long a start may take. Tools of etcd's users give ten seconds on idle machines.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// How long a member may take to end after SIGTERM before it is killed.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// What to start: any program that takes etcd's flags.
+pub struct Plan<'a> {
+    pub program: &'a Path,
+    pub members: usize,
+    /// Data and logs go here.
+    pub folder: &'a Path,
+    /// Flags beside those of the layout.
+    pub extra: &'a [String],
+}
+
+/// Members that were started together.
+pub struct Cluster {
+    pub members: Vec<Member>,
+}
+
+impl Cluster {
+    /// Starts all members and waits until each takes requests.
+    pub fn start(plan: &Plan<'_>) -> Result<Self> {
+        let mut cluster = Self::lay_out(plan)?;
+        for member in &mut cluster.members {
+            member.start()?;
+        }
+        cluster.wait_ready()?;
+        Ok(cluster)
+    }
+
+    /// The members with their command lines, none started.
+    fn lay_out(plan: &Plan<'_>) -> Result<Self> {
+        let ports = free_ports(2 * plan.members)?;
+        let (client_ports, peer_ports) = ports.split_at(plan.members);
+        let url = |port: &u16| format!("http://127.0.0.1:{port}");
+        let name = |n: usize| format!("m{}", n + 1);
+        let peers = peer_ports.iter().enumerate();
+        let initial: Vec<String> = peers.map(|(n, p)| format!("{}={}", name(n), url(p))).collect();
+        let initial = initial.join(",");
+        let member = |n: usize| {
+            let (name, client, peer) = (name(n), url(&client_ports[n]), url(&peer_ports[n]));
+            let flags = [
+                ("name", name.as_str()),
+                ("data-dir", &plan.folder.join(&name).to_string_lossy()),
+                ("listen-client-urls", &client),
+                ("advertise-client-urls", &client),
+                ("listen-peer-urls", &peer),
+                ("initial-advertise-peer-urls", &peer),
+                ("initial-cluster", &initial),
+                ("initial-cluster-state", "new"),
+                ("initial-cluster-token", "quorate-xtask"),
+            ]
+            .map(|(flag, value)| format!("--{flag}={value}"));
+            let arguments = flags.into_iter().chain(plan.extra.iter().cloned()).collect();
+            Member::new(&name, plan.program, &client, plan.folder, arguments)
+        };
+        Ok(Self { members: (0..plan.members).map(member).collect() })
+    }
+
+    pub fn wait_ready(&mut self) -> Result<()> {
+        for member in &mut self.members {
+            member.wait_ready(READY_MAX)?;
+        }
+        Ok(())
+    }
+
+    pub fn client_urls(&self) -> Vec<String> {
+        self.members.iter().map(|member| member.client_url.clone()).collect()
+    }
+
+    /// The member behind a client URL.
+    pub fn by_url(&mut self, url: &str) -> Result<&mut Member> {
+        let found = self.members.iter_mut().find(|member| member.client_url == url);
+        found.with_context(|| format!("no member has the client URL {url}"))
+    }
+
+    /// What all members have used together.
+    pub fn usage(&self) -> Result<Usage> {
+        let mut all = Usage::default();
+        for member in &self.members {
+            all = all + member.usage()?;
+        }
+        Ok(all)
+    }
+
+    /// SIGTERM to one after the other; says which did not obey.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        for member in &mut self.members {
+            if member.is_running() {
+                outcome = outcome.and(member.stop(STOP_MAX).map(drop));
+            }
+        }
+        outcome
+    }
+}

@@ -1,0 +1,150 @@
+//! One server process: its command line, its log, its signals. It is killed when it is dropped.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::Usage;
+
+/// The log line by which etcd's users know that a server takes requests.
+const READY: &str = "ready to serve client requests";
+/// How often a log or a process is looked at while waiting.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A member of a cluster, running or not.
+pub struct Member {
+    pub name: String,
+    pub client_url: String,
+    pub data_dir: PathBuf,
+    pub log: PathBuf,
+    program: PathBuf,
+    arguments: Vec<String>,
+    child: Option<Child>,
+    /// How much of the log belongs to earlier starts.
+    log_start: u64,
+}
+
+impl Member {
+    pub fn new(
+        name: &str,
+        program: &Path,
+        client_url: &str,
+        folder: &Path,
+        arguments: Vec<String>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            client_url: client_url.to_owned(),
+            data_dir: folder.join(name),
+            log: folder.join(format!("{name}.log")),
+            program: program.to_owned(),
+            arguments,
+            child: None,
+            log_start: 0,
+        }
+    }
+
+    /// Starts the process; its output goes to the end of the log file.
+    pub fn start(&mut self) -> Result<()> {
+        let log = self.open_log()?;
+        self.log_start = log.metadata()?.len();
+        let errors = log.try_clone()?;
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
+        let child = command.spawn().with_context(|| self.program.display().to_string())?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    fn open_log(&self) -> Result<File> {
+        let log = OpenOptions::new().create(true).append(true).open(&self.log);
+        log.with_context(|| self.log.display().to_string())
+    }
+
+    /// Returns once this start has logged that it takes requests; fails with the log's end when it does not.
+    pub fn wait_ready(&mut self, limit: Duration) -> Result<Duration> {
+        let start = Instant::now();
+        loop {
+            if self.log_of_this_start().contains(READY) {
+                return Ok(start.elapsed());
+            }
+            if let Some(status) = self.exit_status()? {
+                bail!("{} ended before it was ready ({status})\n{}", self.name, self.log_end());
+            }
+            if start.elapsed() > limit {
+                bail!("{} was not ready within {limit:?}\n{}", self.name, self.log_end());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn log_of_this_start(&self) -> String {
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        let start = usize::try_from(self.log_start).unwrap_or(usize::MAX).min(bytes.len());
+        String::from_utf8_lossy(&bytes[start..]).into_owned()
+    }
+
+    /// The last lines of the log, for an error message.
+    pub fn log_end(&self) -> String {
+        let log = self.log_of_this_start();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    pub fn pid(&self) -> Result<u32> {
+        self.child.as_ref().map(Child::id).with_context(|| format!("{} is not running", self.name))
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.is_some() && matches!(self.exit_status(), Ok(None))
+    }
+
+    fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
+        let child = self.child.as_mut().with_context(|| format!("{} is not running", self.name))?;
+        Ok(child.try_wait()?)
+    }
+
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::of(self.pid()?)
+    }
+
+    /// kill -9, and nothing of the process is left when this returns.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM; past the limit kill -9 and an error.
+    pub fn stop(&mut self, limit: Duration) -> Result<Duration> {
+        self.signal(Signal::TERM)?;
+        let start = Instant::now();
+        while self.exit_status()?.is_none() {
+            if start.elapsed() > limit {
+                self.kill()?;
+                bail!("{} did not stop within {limit:?} of SIGTERM and was killed", self.name);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        self.child = None;
+        Ok(start.elapsed())
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.pid()?)?).context("a process id is not zero")?;
+        Ok(kill_process(pid, signal)?)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // Nothing can be done about a process that cannot be killed, and it is our own child.
+        self.kill().ok();
+    }
+}

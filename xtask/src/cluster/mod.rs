@@ -1,0 +1,12 @@
+//! Whole clusters of real server processes on loopback, of Quorate or of etcd: started, watched, broken and stopped.
+//! What `bench`, `demo` and `soak` share. It knows processes, ports and `/proc`, and nothing of gRPC.
+
+mod layout;
+mod member;
+mod port;
+mod usage;
+
+pub use layout::{Cluster, Plan};
+pub use member::Member;
+pub use port::free_ports;
+pub use usage::Usage;
