@@ -3,6 +3,7 @@
 //! What lives here: the bbolt file, MVCC row encodings, snapshot hashes, the write-ahead log, `.snap` files and
 //! whole data directories. What does not: the server's state, and any decision about when to write.
 
+pub mod bbolt;
 pub mod disk;
 mod error;
 pub mod wal;
