@@ -6,6 +6,7 @@
 pub mod bbolt;
 pub mod disk;
 mod error;
+pub mod lossy_disk;
 pub mod wal;
 
 pub use error::{Error, Result};

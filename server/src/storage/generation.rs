@@ -8,6 +8,7 @@ use super::engine::Engine;
 use super::fault_engine::FaultEngine;
 use super::memory_engine::MemoryEngine;
 use super::redb_engine::{RedbEngine, RedbOptions};
+use super::sled_engine::{SledEngine, SledOptions};
 use super::{BackendOptions, EngineError, EngineKind, StorageError, SyncPolicy};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -224,12 +225,16 @@ fn redb_options(options: &BackendOptions) -> RedbOptions {
     RedbOptions { cache_bytes: options.cache_bytes, syncs: options.sync == SyncPolicy::Always }
 }
 
+fn sled_options(options: &BackendOptions) -> SledOptions {
+    SledOptions { cache_bytes: options.cache_bytes, syncs: options.sync == SyncPolicy::Always }
+}
+
 fn open_engine(path: &Path, options: &BackendOptions) -> Result<Arc<dyn Engine>, EngineError> {
     Ok(match options.engine {
         EngineKind::Redb => {
             Arc::new(RedbEngine::open(&*options.disk, path, redb_options(options))?)
         }
-        EngineKind::Sled => return Err(EngineError::Other("sled is not built in yet".to_owned())),
+        EngineKind::Sled => Arc::new(SledEngine::open(path, sled_options(options))?),
         EngineKind::Memory => Arc::new(MemoryEngine::default()),
     })
 }
@@ -239,7 +244,7 @@ fn create_engine(path: &Path, options: &BackendOptions) -> Result<Arc<dyn Engine
         EngineKind::Redb => {
             Arc::new(RedbEngine::create(&*options.disk, path, redb_options(options))?)
         }
-        EngineKind::Sled => return Err(EngineError::Other("sled is not built in yet".to_owned())),
+        EngineKind::Sled => Arc::new(SledEngine::create(path, sled_options(options))?),
         EngineKind::Memory => Arc::new(MemoryEngine::default()),
     })
 }

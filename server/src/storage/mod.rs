@@ -19,6 +19,7 @@ mod memory_engine;
 mod options;
 mod redb_engine;
 mod rewrite;
+mod sled_engine;
 #[cfg(test)]
 mod tests;
 mod view;
