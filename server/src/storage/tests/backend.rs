@@ -14,6 +14,22 @@ fn options(engine: EngineKind) -> BackendOptions {
     BackendOptions { engine, flush_interval, ..BackendOptions::default() }
 }
 
+macro_rules! on_every_engine {
+    ($($rule:ident)*) => {
+        mod on_redb { $(#[test] fn $rule() { super::$rule(super::EngineKind::Redb); })* }
+        mod on_sled { $(#[test] fn $rule() { super::$rule(super::EngineKind::Sled); })* }
+    };
+}
+
+on_every_engine! {
+    rows_are_visible_before_and_after_the_flush
+    scan_merges_layers_and_engine
+    get_many_finds_rows_everywhere
+    view_stands_still
+    defragment_keeps_every_row
+    replace_all_leaves_only_the_new_state
+}
+
 fn mark(index: u64) -> AppliedMark {
     AppliedMark { term: 2, index, leader_member_id: 7 }
 }
@@ -43,10 +59,9 @@ fn keys(backend: &Backend, keyspace: Keyspace) -> Vec<Vec<u8>> {
 }
 
 /// A row is seen as soon as it is written, and still after it was flushed and reopened.
-#[test]
-fn rows_are_visible_before_and_after_the_flush() {
+fn rows_are_visible_before_and_after_the_flush(engine: EngineKind) {
     let directory = tempfile::tempdir().unwrap();
-    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    let backend = Backend::open(directory.path(), options(engine)).unwrap();
     assert_eq!(backend.applied_at_open(), None);
     put(&backend, 1);
     let value = Some(Bytes::from_static(b"value 1"));
@@ -56,17 +71,16 @@ fn rows_are_visible_before_and_after_the_flush() {
     assert_eq!(backend.get(Keyspace::Key, &revision_key(1)).unwrap(), value);
     put(&backend, 2);
     drop(backend);
-    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    let backend = Backend::open(directory.path(), options(engine)).unwrap();
     assert_eq!(backend.applied_at_open(), Some(mark(2)));
     assert_eq!(backend.get(Keyspace::Key, &revision_key(1)).unwrap(), value);
     assert_eq!(keys(&backend, Keyspace::Lease).len(), 2);
 }
 
 /// A scan merges what is written with what is flushed, and hides what was removed.
-#[test]
-fn scan_merges_layers_and_engine() {
+fn scan_merges_layers_and_engine(engine: EngineKind) {
     let directory = tempfile::tempdir().unwrap();
-    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    let backend = Backend::open(directory.path(), options(engine)).unwrap();
     (1..=4).for_each(|index| put(&backend, index));
     backend.flush().unwrap();
     (5..=6).for_each(|index| put(&backend, index));
@@ -80,10 +94,9 @@ fn scan_merges_layers_and_engine() {
 }
 
 /// Many rows are found in one call, whether they wait or are flushed.
-#[test]
-fn get_many_finds_rows_everywhere() {
+fn get_many_finds_rows_everywhere(engine: EngineKind) {
     let directory = tempfile::tempdir().unwrap();
-    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    let backend = Backend::open(directory.path(), options(engine)).unwrap();
     (1..=100).for_each(|index| put(&backend, index * 3));
     backend.flush().unwrap();
     (101..=150).for_each(|index| put(&backend, index * 3));
@@ -96,10 +109,9 @@ fn get_many_finds_rows_everywhere() {
 }
 
 /// A view does not move while the state does.
-#[test]
-fn view_stands_still() {
+fn view_stands_still(engine: EngineKind) {
     let directory = tempfile::tempdir().unwrap();
-    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    let backend = Backend::open(directory.path(), options(engine)).unwrap();
     put(&backend, 1);
     let view = backend.view().unwrap();
     put(&backend, 2);
@@ -110,10 +122,9 @@ fn view_stands_still() {
 }
 
 /// A defragmentation loses nothing that was written before or while it ran, and views of the old database go on.
-#[test]
-fn defragment_keeps_every_row() {
+fn defragment_keeps_every_row(engine: EngineKind) {
     let directory = tempfile::tempdir().unwrap();
-    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    let backend = Backend::open(directory.path(), options(engine)).unwrap();
     (1..=500).for_each(|index| put(&backend, index));
     let view = backend.view().unwrap();
     std::thread::scope(|scope| {
@@ -133,16 +144,15 @@ fn defragment_keeps_every_row() {
     );
     backend.flush().unwrap();
     drop(backend);
-    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    let backend = Backend::open(directory.path(), options(engine)).unwrap();
     assert_eq!(backend.applied_at_open(), Some(mark(900)));
     assert_eq!(keys(&backend, Keyspace::Key).len(), 900);
 }
 
 /// A received state replaces everything, the unflushed rows included, and is what a restart finds.
-#[test]
-fn replace_all_leaves_only_the_new_state() {
+fn replace_all_leaves_only_the_new_state(engine: EngineKind) {
     let directory = tempfile::tempdir().unwrap();
-    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    let backend = Backend::open(directory.path(), options(engine)).unwrap();
     (1..=10).for_each(|index| put(&backend, index));
     backend.flush().unwrap();
     put(&backend, 11);
@@ -153,7 +163,7 @@ fn replace_all_leaves_only_the_new_state() {
     assert_eq!(*backend.durable().borrow(), Some(mark(99)));
     put(&backend, 100);
     drop(backend);
-    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    let backend = Backend::open(directory.path(), options(engine)).unwrap();
     assert_eq!(backend.applied_at_open(), Some(mark(100)));
     assert_eq!(keys(&backend, Keyspace::Key).len(), 2);
 }

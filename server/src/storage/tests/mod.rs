@@ -1,3 +1,4 @@
 //! Suites over the whole room. Tests of one file lie in that file.
 
 mod backend;
+mod conformance;
