@@ -6,7 +6,11 @@
 pub mod bbolt;
 pub mod disk;
 mod error;
+pub mod hash;
+pub mod ids;
 pub mod lossy_disk;
+pub mod rows;
+pub mod snapfile;
 pub mod wal;
 
 pub use error::{Error, Result};

@@ -1,0 +1,252 @@
+//! Snapshot files as operators save them: a bbolt image with a SHA-256 behind it. Opening, verifying, status, HashKV.
+//!
+//! Source: `reference/file-formats.md` sections 1, 3 and 4. Writing one is `bbolt::ImageWriter` and the digest; making
+//! a data directory of one is [`crate::datadir`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::bbolt::{Bucket, Check, Database};
+use crate::disk::{Disk, File, OsDisk};
+use crate::error::{Error, Result};
+use crate::hash::{KeepSet, KvHash, KvHasher, NewestRevisions, StatusHasher};
+use crate::rows::{Revision, RevisionKey, bucket, meta};
+
+/// Bytes of the digest behind the image.
+pub const DIGEST_BYTES: u64 = 32;
+/// An image is a whole number of these; what is over is the digest.
+const SECTOR: u64 = 512;
+/// Bytes hashed at a time.
+const CHUNK: u64 = 1 << 20;
+
+/// An open snapshot file, or a database file (which has no digest).
+#[derive(Clone, Debug)]
+pub struct SnapshotFile {
+    path: PathBuf,
+    file: Arc<dyn File>,
+    image_bytes: u64,
+    digest: Option<[u8; 32]>,
+}
+
+/// What `snapshot status` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// CRC-32C over everything in the file; differs between members.
+    pub hash: u32,
+    /// Newest main revision, 0 where there is no key.
+    pub revision: i64,
+    /// Keys that live at that revision; what etcd 3.6 and newer show.
+    pub live_keys: u64,
+    /// Rows in all buckets; what etcd up to 3.5 shows.
+    pub rows: u64,
+    /// Bytes of the database.
+    pub size: u64,
+    /// Storage version, empty for a file of a server before 3.6.
+    pub version: String,
+}
+
+impl SnapshotFile {
+    /// Opens the file and looks for a digest; verifies nothing yet.
+    pub fn open(path: &Path) -> Result<SnapshotFile> {
+        let file = OsDisk.open_read(path).map_err(Error::io("open", path))?;
+        let length = file.len().map_err(Error::io("measure", path))?;
+        let mut digest = None;
+        if length % SECTOR == DIGEST_BYTES {
+            let mut bytes = [0; 32];
+            file.read_exact_at(&mut bytes, length - DIGEST_BYTES)
+                .map_err(Error::io("read", path))?;
+            digest = Some(bytes);
+        }
+        let image_bytes = length - digest.map_or(0, |_| DIGEST_BYTES);
+        Ok(SnapshotFile { path: path.to_owned(), file, image_bytes, digest })
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the image without the digest.
+    pub fn image_bytes(&self) -> u64 {
+        self.image_bytes
+    }
+
+    /// The digest that the file ends with.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        self.digest
+    }
+
+    /// The database in it.
+    pub fn database(&self) -> Result<Database> {
+        Database::from_file(self.file.clone(), &self.path, self.image_bytes)
+    }
+
+    /// Hashes the image and compares with the digest. Fails, in etcd's words, where it differs or is missing.
+    pub fn verify_digest(&self) -> Result<()> {
+        let Some(expected) = self.digest else {
+            let text = "snapshot missing hash but --skip-hash-check=false";
+            return Err(Error::Refused(text.to_owned()));
+        };
+        let found = self.hash_image()?;
+        if found != expected {
+            // Go prints byte slices as decimal numbers in brackets.
+            let numbers = |digest: [u8; 32]| digest.map(|byte| byte.to_string()).join(" ");
+            let text = format!("expected sha256 [{}], got [{}]", numbers(expected), numbers(found));
+            return Err(Error::Refused(text));
+        }
+        Ok(())
+    }
+
+    fn hash_image(&self) -> Result<[u8; 32]> {
+        let mut digest = Sha256::new();
+        let mut chunk = Vec::new();
+        let mut at = 0;
+        while at < self.image_bytes {
+            chunk.resize((self.image_bytes - at).min(CHUNK) as usize, 0);
+            self.file.read_exact_at(&mut chunk, at).map_err(Error::io("read", &self.path))?;
+            digest.update(&chunk);
+            at += chunk.len() as u64;
+        }
+        Ok(digest.finalize().into())
+    }
+
+    /// Checks the structure of the database; fails in etcd's words with the findings behind them.
+    pub fn check(&self) -> Result<()> {
+        let Check { findings, count } = self.database()?.check()?;
+        if count == 0 {
+            return Ok(());
+        }
+        let lines = findings.iter().map(|f| format!("offset {}: {}", f.offset, f.what));
+        let lines = lines.collect::<Vec<_>>().join("\n");
+        let text = format!("snapshot file integrity check failed. {count} errors found.\n{lines}");
+        Err(Error::Refused(text))
+    }
+
+    /// Checks the structure, then reads everything for the status.
+    pub fn status(&self) -> Result<Status> {
+        self.check()?;
+        status(&self.database()?)
+    }
+
+    /// HashKV of the state in the file at `revision`, 0 for its newest.
+    pub fn hash_kv(&self, revision: i64) -> Result<KvHash> {
+        hash_kv(&self.database()?, revision)
+    }
+}
+
+/// [`SnapshotFile::status`] of any database, without the check.
+pub fn status(database: &Database) -> Result<Status> {
+    let mut hash = StatusHasher::default();
+    let mut newest = NewestRevisions::new(i64::MAX);
+    let (mut rows, mut revision, mut version) = (0, 0, String::new());
+    for (name, bucket) in database.buckets()? {
+        hash.begin_bucket(&name);
+        let is_key = name == bucket::KEY.as_bytes();
+        let is_meta = name == bucket::META.as_bytes();
+        for row in bucket.rows()? {
+            let (key, value) = row?;
+            hash.push(&key, &value);
+            rows += 1;
+            if is_key {
+                revision = decode_key(database, &key)?.revision.main;
+                if !newest.push(&key, &value) {
+                    return Err(not_a_pair(database, &key));
+                }
+            } else if is_meta && key == meta::STORAGE_VERSION {
+                version = String::from_utf8_lossy(&value).into_owned();
+            }
+        }
+    }
+    let live_keys = newest.live_keys();
+    let size = database.size();
+    Ok(Status { hash: hash.finish(), revision, live_keys, rows, size, version })
+}
+
+/// HashKV of a database at `revision`, 0 for its newest. Fails in etcd's words for a revision that is compacted or
+/// not yet there.
+pub fn hash_kv(database: &Database, revision: i64) -> Result<KvHash> {
+    let Some(keys) = database.bucket(bucket::KEY)? else {
+        return Err(Error::unsupported(database.path(), "a database without the bucket key"));
+    };
+    let compact = compact_revision(database)?;
+    let current = current_revision(database)?;
+    let refuse = |text: &str| Err(Error::Refused(text.to_owned()));
+    match revision {
+        0 => {}
+        revision if revision < compact => {
+            return refuse("mvcc: required revision has been compacted");
+        }
+        revision if revision > current => {
+            return refuse("mvcc: required revision is a future revision");
+        }
+        _ => {}
+    }
+    let revision = if revision == 0 { current } else { revision };
+    let keep = keep_set(database, &keys, revision, compact)?;
+    let mut hasher = KvHasher::new(revision, compact, keep);
+    for row in keys.rows()? {
+        let (key, value) = row?;
+        if !hasher.push(&key, &value) {
+            return Err(not_a_pair(database, &key));
+        }
+    }
+    Ok(hasher.finish())
+}
+
+fn keep_set(database: &Database, keys: &Bucket, at: i64, compact: i64) -> Result<KeepSet> {
+    let mut newest = NewestRevisions::new(at);
+    if compact < 0 {
+        return Ok(KeepSet::default());
+    }
+    for row in keys.rows()? {
+        let (key, value) = row?;
+        if !newest.push(&key, &value) {
+            return Err(not_a_pair(database, &key));
+        }
+    }
+    Ok(newest.keep_set(compact))
+}
+
+/// Revision up to which the database was compacted, -1 for never.
+pub fn compact_revision(database: &Database) -> Result<i64> {
+    Ok(mark(database, meta::FINISHED_COMPACT)?.map_or(-1, |revision| revision.main))
+}
+
+/// Newest revision as a server would see it at start: of the last row, and not below the compaction marks.
+pub fn current_revision(database: &Database) -> Result<i64> {
+    let last = match database.bucket(bucket::KEY)? {
+        Some(keys) => keys.last()?,
+        None => None,
+    };
+    let last = match last {
+        Some((key, _)) => decode_key(database, &key)?.revision.main,
+        // etcd's first revision, of an empty store.
+        None => 1,
+    };
+    let scheduled = mark(database, meta::SCHEDULED_COMPACT)?.map_or(0, |revision| revision.main);
+    Ok(last.max(scheduled).max(compact_revision(database)?))
+}
+
+fn mark(database: &Database, key: &[u8]) -> Result<Option<Revision>> {
+    let Some(marks) = database.bucket(bucket::META)? else { return Ok(None) };
+    let Some(value) = marks.get(key)? else { return Ok(None) };
+    match Revision::decode(&value) {
+        Some(revision) => Ok(Some(revision)),
+        None => {
+            let what = format!("meta row {} is not a revision", String::from_utf8_lossy(key));
+            Err(Error::unsupported(database.path(), what))
+        }
+    }
+}
+
+fn decode_key(database: &Database, key: &Bytes) -> Result<RevisionKey> {
+    RevisionKey::decode(key).ok_or_else(|| not_a_pair(database, key))
+}
+
+fn not_a_pair(database: &Database, key: &Bytes) -> Error {
+    let what = format!("row {key:?} of bucket key is not a revision with a key-value pair");
+    Error::unsupported(database.path(), what)
+}
