@@ -1,0 +1,128 @@
+//! The command itself: builds the programs, then every package in both formats.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::contents::PACKAGES;
+use super::{deb, redhat};
+use crate::repo;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Where the packages go (default: target/package)
+    #[arg(long)]
+    to: Option<PathBuf>,
+    /// Take the unoptimised programs: for trying the packages, not for shipping them
+    #[arg(long)]
+    dev: bool,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let profile = if options.dev { "debug" } else { "release" };
+    let mut build = repo::cargo();
+    build.args(["build", "--locked"]).args((!options.dev).then_some("--release"));
+    for package in ["quorate-server", "quoratectl", "quorate-tui", "quorate-backup-agent"] {
+        build.args(["--package", package]);
+    }
+    repo::run(&mut build)?;
+    let folder = options.to.clone().unwrap_or_else(|| repo::root().join("target/package"));
+    let programs = repo::target_dir().join(profile);
+    for file in build_all(&programs, &folder)? {
+        println!("{} ({} KiB)", file.display(), fs::metadata(&file)?.len() / 1024);
+    }
+    Ok(())
+}
+
+/// Builds every package from programs that are already built.
+fn build_all(programs: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let version = env!("CARGO_PKG_VERSION");
+    let mut files = Vec::new();
+    for package in &PACKAGES {
+        files.push(deb::build(package, programs, version, folder)?);
+        files.push(redhat::build(package, programs, version, folder)?);
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Packages of planted programs (any ELF file will do), in a folder of their own.
+    fn packages() -> (tempfile::TempDir, Vec<PathBuf>) {
+        let folder = tempfile::tempdir().unwrap();
+        let programs = folder.path().join("bin");
+        fs::create_dir(&programs).unwrap();
+        for name in PACKAGES.iter().flat_map(|package| package.programs()) {
+            fs::copy("/bin/true", programs.join(name)).unwrap();
+        }
+        let files = build_all(&programs, &folder.path().join("out")).unwrap();
+        (folder, files)
+    }
+
+    fn ending<'a>(files: &'a [PathBuf], name: &str, end: &str) -> &'a Path {
+        let is_it = |file: &&PathBuf| {
+            let file = file.file_name().unwrap().to_string_lossy();
+            file.starts_with(name) && file.ends_with(end)
+        };
+        files.iter().find(is_it).unwrap()
+    }
+
+    /// dpkg reads the package: its fields, its files with their modes and owner, its settings file, its scripts.
+    #[test]
+    fn dpkg_reads_the_deb() {
+        let (_folder, files) = packages();
+        let deb = ending(&files, "quorate-server", ".deb");
+        let dpkg = |option| repo::output(Command::new("dpkg-deb").arg(option).arg(deb)).unwrap();
+        let fields = dpkg("-I");
+        for part in ["Package: quorate-server", "libc6 (>= 2.", "systemd", "postinst", "conffiles"]
+        {
+            assert!(fields.contains(part), "{part} in\n{fields}");
+        }
+        let listing = dpkg("-c");
+        let line =
+            |path: &str| listing.lines().find(|line| line.ends_with(path)).unwrap().to_owned();
+        assert!(line("./usr/bin/quorate-server").starts_with("-rwxr-xr-x root/root"));
+        assert!(line("./etc/default/quorate-server").starts_with("-rw-r----- root/root"));
+        assert!(listing.contains("./usr/lib/systemd/system/quorate-server.service"));
+    }
+
+    /// The RPM parses, requires the C library it was linked with, and keeps edited settings.
+    #[test]
+    fn the_rpm_parses() {
+        let (_folder, files) = packages();
+        let package = rpm::Package::open(ending(&files, "quorate-server", ".rpm")).unwrap();
+        let metadata = &package.metadata;
+        assert_eq!(metadata.get_name().unwrap(), "quorate-server");
+        let paths = metadata.get_file_paths().unwrap();
+        assert!(paths.contains(&PathBuf::from("/usr/lib/systemd/system/quorate-server.service")));
+        let requires = metadata.get_requires().unwrap();
+        assert!(requires.iter().any(|need| need.name.starts_with("libc.so.6(GLIBC_2.")));
+        let entries = metadata.get_file_entries().unwrap();
+        let settings = entries.iter().find(|e| e.path() == Path::new("/etc/default/quorate-server"));
+        assert!(settings.unwrap().flags().contains(rpm::FileFlags::NOREPLACE));
+    }
+
+    /// `rpm` itself, as its users run it, lists the files and finds the digests right.
+    #[test]
+    fn rpm_reads_the_rpm() {
+        let (_folder, files) = packages();
+        let tools = ending(&files, "quorate-tools", ".rpm");
+        if !repo::has_program("rpm") {
+            // `cargo xtask test` installs it; the test above needs no program.
+            return;
+        }
+        let rpm =
+            |options: &str| repo::output(Command::new("rpm").arg(options).arg(tools)).unwrap();
+        let listing = rpm("-qpl");
+        for name in ["quoratectl", "quorate-tui", "quorate-backup-agent"] {
+            assert!(listing.lines().any(|line| line == format!("/usr/bin/{name}")), "{listing}");
+        }
+        assert!(rpm("-K").contains("digests"), "{}", rpm("-K"));
+    }
+}

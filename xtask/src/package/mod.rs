@@ -1,0 +1,9 @@
+//! `cargo xtask package`: the `.deb` and `.rpm` of the server and of the tools, from one table of contents.
+
+mod command;
+mod contents;
+mod deb;
+mod glibc;
+mod redhat;
+
+pub use command::{Options, run};
