@@ -10,6 +10,7 @@ use super::memory_engine::MemoryEngine;
 use super::redb_engine::{RedbEngine, RedbOptions};
 use super::sled_engine::{SledEngine, SledOptions};
 use super::{BackendOptions, EngineError, EngineKind, StorageError, SyncPolicy};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +60,7 @@ pub(super) fn open(directory: &Path, options: &BackendOptions) -> Result<Generat
     }
     let io_error =
         |action, error: std::io::Error| StorageError::engine(action, directory, error.into());
-    options.disk.create_dir_all(directory).map_err(|error| io_error("create", error))?;
+    make_directory(directory, options).map_err(|error| io_error("create", error))?;
     let Some(number) = read_current(directory, options)? else {
         remove_strays(directory, options, None)?;
         let generation = create(directory, options, 1)?;
@@ -68,9 +69,23 @@ pub(super) fn open(directory: &Path, options: &BackendOptions) -> Result<Generat
     };
     let path = database_path(directory, options.engine, number);
     remove_strays(directory, options, Some(&path))?;
-    let engine = open_engine(&path, options)
+    let engine = caught(|| open_engine(&path, options))
         .map_err(|error| StorageError::engine("open", path.clone(), error))?;
     Ok(generation(engine, number, path, options))
+}
+
+/// Makes the directory and those above it that lack, and makes their names durable.
+fn make_directory(directory: &Path, options: &BackendOptions) -> std::io::Result<()> {
+    let disk = &options.disk;
+    let is_named = |path: &&Path| !path.as_os_str().is_empty();
+    let missing: Vec<_> = directory
+        .ancestors()
+        .filter(is_named)
+        .take_while(|ancestor| !disk.exists(ancestor))
+        .collect();
+    disk.create_dir_all(directory)?;
+    let parents = missing.into_iter().filter_map(Path::parent).filter(is_named);
+    parents.into_iter().try_for_each(|parent| disk.sync_dir(parent))
 }
 
 /// Makes an empty generation with this number; it is not the live one yet.
@@ -84,7 +99,7 @@ pub(super) fn create(
     if options.engine != EngineKind::Memory {
         remove(options, &path).map_err(|error| failed(error.into()))?;
     }
-    let engine = create_engine(&path, options).map_err(failed)?;
+    let engine = caught(|| create_engine(&path, options)).map_err(failed)?;
     let generation = generation(engine, number, path, options);
     Ok(generation)
 }
@@ -227,6 +242,15 @@ fn redb_options(options: &BackendOptions) -> RedbOptions {
 
 fn sled_options(options: &BackendOptions) -> SledOptions {
     SledOptions { cache_bytes: options.cache_bytes, syncs: options.sync == SyncPolicy::Always }
+}
+
+/// Runs what parses bytes from the disk; an engine that panics over damaged ones must not take the process down.
+fn caught<T>(open: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|panic| {
+        let owned = panic.downcast_ref::<String>().map(String::as_str);
+        let said = owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("nothing");
+        Err(EngineError::Corrupt(format!("the engine panicked and said: {said}")))
+    })
 }
 
 fn open_engine(path: &Path, options: &BackendOptions) -> Result<Arc<dyn Engine>, EngineError> {

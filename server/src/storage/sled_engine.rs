@@ -4,7 +4,7 @@
 //! about it (measurements in `docs/adr/0002-state-engine.md`):
 //! 1. `quorate-sled-sync` turns sled's weak sync into `fdatasync`; every open proves that it does, or fails.
 //! 2. Values are cut into chunks, so that no page grows large enough for sled to put it into a file it never syncs.
-//! 3. What sled forgets to sync when it makes a database is synced here; a panic while opening becomes an error.
+//! 3. What sled forgets to sync when it makes a database is synced here. It panics over damaged files: whoever opens catches that.
 //! 4. sled's own flush thread is off: it flushes when the backend says so.
 //! 5. A view keeps the old value of every row that is changed while it lives.
 //!
@@ -24,10 +24,10 @@ use std::fs;
 use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 /// Fact: version of this layout.
 const FORMAT_VERSION_FACT: &[u8] = b"\0format_version";
@@ -52,6 +52,10 @@ const CHUNKED: u8 = 1;
 const SCAN_ROWS: usize = 256;
 /// A view that had to keep more than this expires, in bytes.
 const UNDO_BYTES_MAX: usize = 256 << 20;
+
+/// How long an open waits for the lock of a database that is being closed, and how often it looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How to open a sled database.
 #[derive(Clone, Copy, Debug)]
@@ -126,10 +130,7 @@ impl SledEngine {
             .path(path)
             .cache_capacity(options.cache_bytes as u64)
             .flush_every_ms(None);
-        // sled asserts about bytes it read; a damaged file must not take the process down.
-        let database = catch_unwind(AssertUnwindSafe(|| config.open()))
-            .map_err(|panic| EngineError::Corrupt(format!("sled panicked: {}", said(&*panic))))?
-            .map_err(sled_error)?;
+        let database = open_when_free(&config)?;
         let store = Store {
             total: AtomicU64::new(database.size_on_disk().map_err(sled_error)?),
             database,
@@ -152,6 +153,20 @@ impl SledEngine {
             return Err(EngineError::Other(message.to_owned()));
         }
         Ok(())
+    }
+}
+
+/// Opens a database, and waits a while for its lock: threads of sled may hold that of a database which this process, or
+/// one that just ended, has closed.
+fn open_when_free(config: &sled::Config) -> Result<sled::Db, EngineError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match config.open().map_err(sled_error) {
+            Err(EngineError::InUse) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_INTERVAL);
+            }
+            outcome => return outcome,
+        }
     }
 }
 
@@ -539,10 +554,4 @@ fn sled_error(error: sled::Error) -> EngineError {
             EngineError::Other(error.to_string())
         }
     }
-}
-
-/// What a panic said.
-fn said(panic: &(dyn std::any::Any + Send)) -> &str {
-    let owned = panic.downcast_ref::<String>().map(String::as_str);
-    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("nothing")
 }

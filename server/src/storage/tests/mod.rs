@@ -2,3 +2,5 @@
 
 mod backend;
 mod conformance;
+mod model;
+mod power_loss;
