@@ -92,6 +92,8 @@ pub(super) struct Shared {
     is_closed: AtomicBool,
     total_bytes: AtomicU64,
     in_use_bytes: AtomicU64,
+    /// Keeps other processes out. Let go last.
+    _lock: Option<std::fs::File>,
 }
 
 pub(super) struct Current {
@@ -102,12 +104,12 @@ pub(super) struct Current {
 impl Backend {
     /// Opens the state in directory `path`, or makes an empty one.
     ///
-    /// The caller holds the data directory's lock: two processes must not open one state.
-    ///
     /// # Errors
     /// [`StorageError::Refused`] for what is not a state of this program and engine, [`StorageError::Engine`] for what
-    /// is damaged or unreadable.
-    pub fn open(path: &Path, options: BackendOptions) -> Result<Arc<Backend>, StorageError> {
+    /// is damaged, unreadable, or open in another process.
+    pub fn open(path: &Path, mut options: BackendOptions) -> Result<Arc<Backend>, StorageError> {
+        options.flush_rows = options.flush_rows.min(options.engine.commit_rows_max());
+        let lock = generation::claim(path, &options)?;
         let generation = generation::open(path, &options)?;
         let failed = |error| StorageError::engine("open", path, error);
         let engine = generation.engine.latest().map_err(failed)?;
@@ -141,6 +143,7 @@ impl Backend {
             is_closed: AtomicBool::new(false),
             total_bytes: AtomicU64::new(sizes.total),
             in_use_bytes: AtomicU64::new(sizes.in_use),
+            _lock: lock,
         });
         let flusher = flusher::spawn(shared.clone())
             .map_err(|error| StorageError::engine("start the flusher of", path, error.into()))?;

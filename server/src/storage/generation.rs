@@ -2,7 +2,7 @@
 //!
 //! The directory holds `CURRENT` and one database named after its generation, `000001.redb` or `000001.sled`. A state is
 //! replaced by building the next generation beside the live one and moving a new `CURRENT` over the old: a crash
-//! leaves the one or the other, never a mix. What `CURRENT` does not name is removed at the next open.
+//! leaves the one or the other, never a mix. A generation that `CURRENT` does not name is removed at the next open.
 
 use super::engine::Engine;
 use super::fault_engine::FaultEngine;
@@ -10,6 +10,8 @@ use super::memory_engine::MemoryEngine;
 use super::redb_engine::{RedbEngine, RedbOptions};
 use super::sled_engine::{SledEngine, SledOptions};
 use super::{BackendOptions, EngineError, EngineKind, StorageError, SyncPolicy};
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +22,9 @@ const HEADER: &str = "quorate-state 1";
 const HEADER_WORD: &str = "quorate-state ";
 const CURRENT: &str = "CURRENT";
 const CURRENT_NEW: &str = "CURRENT.new";
+const LOCK: &str = "LOCK";
+/// What `CURRENT` says before the first generation is there.
+const NO_GENERATION: u64 = 0;
 
 /// One database of the directory, open. Its files go when it was superseded and the last view of it has ended.
 pub(super) struct Generation {
@@ -58,20 +63,67 @@ pub(super) fn open(directory: &Path, options: &BackendOptions) -> Result<Generat
     if options.engine == EngineKind::Memory {
         return create(directory, options, 1);
     }
-    let io_error =
-        |action, error: std::io::Error| StorageError::engine(action, directory, error.into());
-    make_directory(directory, options).map_err(|error| io_error("create", error))?;
-    let Some(number) = read_current(directory, options)? else {
-        remove_strays(directory, options, None)?;
+    let number = match read_current(directory, options)? {
+        Some(number) => number,
+        None => {
+            require_empty(directory, options)?;
+            // Written before anything else: a directory with databases but without `CURRENT` has lost it, and nothing
+            // in it may be taken for a stray.
+            make_current(directory, options, NO_GENERATION)?;
+            NO_GENERATION
+        }
+    };
+    let path = database_path(directory, options.engine, number);
+    remove_strays(directory, options, &path)?;
+    if number == NO_GENERATION {
         let generation = create(directory, options, 1)?;
         make_current(directory, options, 1)?;
         return Ok(generation);
-    };
-    let path = database_path(directory, options.engine, number);
-    remove_strays(directory, options, Some(&path))?;
+    }
     let engine = caught(|| open_engine(&path, options))
         .map_err(|error| StorageError::engine("open", path.clone(), error))?;
     Ok(generation(engine, number, path, options))
+}
+
+/// Makes the directory where it lacks, and keeps every other process out of it. The lock ends with the file.
+///
+/// A simulated disk has no other processes, and nothing is locked.
+pub(super) fn claim(
+    directory: &Path,
+    options: &BackendOptions,
+) -> Result<Option<fs::File>, StorageError> {
+    if options.engine == EngineKind::Memory {
+        return Ok(None);
+    }
+    let failed = |error: EngineError| StorageError::engine("claim", directory, error);
+    make_directory(directory, options).map_err(|error| failed(error.into()))?;
+    if !directory.is_dir() {
+        return Ok(None);
+    }
+    let mut open = fs::OpenOptions::new();
+    let file = open.write(true).create(true).truncate(false).mode(0o600).open(directory.join(LOCK));
+    let file = file.map_err(|error| failed(error.into()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Err(failed(EngineError::InUse)),
+        Err(fs::TryLockError::Error(error)) => Err(failed(error.into())),
+    }
+}
+
+/// Refuses a directory that holds anything but what a first open leaves before `CURRENT`.
+fn require_empty(directory: &Path, options: &BackendOptions) -> Result<(), StorageError> {
+    let paths = options.disk.list(directory);
+    let paths = paths.map_err(|error| StorageError::engine("open", directory, error.into()))?;
+    let is_ours = |path: &Path| [CURRENT_NEW, LOCK].iter().any(|name| path.ends_with(name));
+    match paths.into_iter().find(|path| !is_ours(path)) {
+        None => Ok(()),
+        Some(path) => Err(StorageError::Refused {
+            path,
+            found: format!("the directory has no {CURRENT}, yet it is not empty"),
+            advice: "Check --data-dir. Where the file was lost, remove the member and add it again with an empty data \
+                     directory",
+        }),
+    }
 }
 
 /// Makes the directory and those above it that lack, and makes their names durable.
@@ -215,14 +267,11 @@ fn parse_current(text: &str) -> Option<(&str, u64)> {
 fn remove_strays(
     directory: &Path,
     options: &BackendOptions,
-    live: Option<&Path>,
+    live: &Path,
 ) -> Result<(), StorageError> {
     let strays = || -> std::io::Result<()> {
         for path in options.disk.list(directory)? {
-            let is_database = path.extension().is_some_and(|suffix| {
-                suffix == EngineKind::Redb.name() || suffix == EngineKind::Sled.name()
-            });
-            if is_database && Some(path.as_path()) != live {
+            if is_database(&path, options.engine) && path != live {
                 tracing::info!(path = %path.display(), "removing a state that was never finished");
                 remove(options, &path)?;
             }
@@ -230,6 +279,13 @@ fn remove_strays(
         Ok(())
     };
     strays().map_err(|error| StorageError::engine("tidy", directory, error.into()))
+}
+
+/// True for the name of a generation of this engine, whatever its number.
+fn is_database(path: &Path, engine: EngineKind) -> bool {
+    let has_suffix = path.extension().is_some_and(|suffix| suffix == engine.name());
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    has_suffix && stem.len() >= 6 && stem.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn database_path(directory: &Path, engine: EngineKind, number: u64) -> PathBuf {

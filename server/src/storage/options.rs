@@ -28,6 +28,15 @@ impl EngineKind {
             EngineKind::Memory => "memory",
         }
     }
+
+    /// Rows after which a flush should begin, so that a commit does not keep readers waiting: sled holds a lock of the
+    /// whole process for 4.5 µs a row.
+    pub(super) const fn commit_rows_max(self) -> usize {
+        match self {
+            EngineKind::Redb | EngineKind::Memory => usize::MAX,
+            EngineKind::Sled => 1_000,
+        }
+    }
 }
 
 impl fmt::Display for EngineKind {

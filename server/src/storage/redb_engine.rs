@@ -28,8 +28,9 @@ const HIGH_WATER_FACT: &str = "high_water_bytes";
 /// The version this program reads and writes.
 const FORMAT_VERSION: u64 = 1;
 
-/// How many rows `get_many` steps over before it searches from the root again. A step costs a tenth of a search.
-const STEPS_BEFORE_SEARCH: usize = 6;
+/// How many rows `get_many` steps over before it searches from the root again; half as many after every search that
+/// steps could not spare. A step costs a tenth of a search.
+const STEPS_MAX: usize = 8;
 
 type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
@@ -39,11 +40,11 @@ const fn table(keyspace: Keyspace) -> TableDefinition<'static, &'static [u8], &'
 
 /// See the module.
 pub struct RedbEngine {
+    /// The view of the last commit, made once for all readers. Before the database, so that it ends first.
+    latest: Mutex<Option<Arc<RedbView>>>,
     database: Database,
     high_water: Arc<AtomicU64>,
     in_use: AtomicU64,
-    /// The view of the last commit, made once for all readers.
-    latest: Mutex<Option<Arc<RedbView>>>,
 }
 
 /// How to open a redb database.
@@ -201,28 +202,31 @@ impl EngineView for RedbView {
         // Keys written one after the other lie side by side: walking on from the last one found costs a tenth of a
         // search. Where the next key is not within a few steps, search for it.
         let rows = self.rows(keyspace);
-        let mut walk: Option<redb::Range<'static, &'static [u8], &'static [u8]>> = None;
-        'keys: for (position, key) in keys.iter().enumerate() {
-            if let Some(range) = &mut walk {
-                for _ in 0..STEPS_BEFORE_SEARCH {
-                    let Some(row) = range.next() else { break };
-                    let (at, value) = row.map_err(storage_error)?;
-                    match at.value().cmp(key) {
-                        std::cmp::Ordering::Less => {}
-                        std::cmp::Ordering::Equal => {
-                            found(position, Bytes::copy_from_slice(value.value()));
-                            continue 'keys;
-                        }
-                        std::cmp::Ordering::Greater => break,
-                    }
+        let mut walk: Option<Walk> = None;
+        let mut steps = STEPS_MAX;
+        for (position, key) in keys.iter().enumerate() {
+            let near = match &mut walk {
+                Some(walk) => step_to(walk, key, steps)?,
+                None => None,
+            };
+            if let Some(value) = near {
+                steps = STEPS_MAX;
+                found(position, value);
+                continue;
+            }
+            steps /= 2;
+            if steps == 0 && !position.is_multiple_of(STEPS_MAX) {
+                // The keys lie far apart: a plain search is cheaper than one that can be walked on from.
+                walk = None;
+                if let Some(value) = self.get(keyspace, key)? {
+                    found(position, value);
                 }
+                continue;
             }
             let mut range = rows.range::<&[u8]>(*key..).map_err(storage_error)?;
-            if let Some(row) = range.next() {
-                let (at, value) = row.map_err(storage_error)?;
-                if at.value() == *key {
-                    found(position, Bytes::copy_from_slice(value.value()));
-                }
+            steps = steps.max(1);
+            if let Some(value) = step_to(&mut range, key, 1)? {
+                found(position, value);
             }
             walk = Some(range);
         }
@@ -252,6 +256,21 @@ impl EngineView for RedbView {
         }
         Ok(())
     }
+}
+
+type Walk = redb::Range<'static, &'static [u8], &'static [u8]>;
+
+/// The value of `key`, where it is among the next rows of the walk.
+fn step_to(walk: &mut Walk, key: &[u8], steps: usize) -> Result<Option<Bytes>, EngineError> {
+    for row in walk.take(steps) {
+        let (at, value) = row.map_err(storage_error)?;
+        match at.value().cmp(key) {
+            std::cmp::Ordering::Less => {}
+            std::cmp::Ordering::Equal => return Ok(Some(Bytes::copy_from_slice(value.value()))),
+            std::cmp::Ordering::Greater => break,
+        }
+    }
+    Ok(None)
 }
 
 /// A file of the disk interface as redb wants it.
@@ -327,5 +346,39 @@ fn database_error(error: DatabaseError) -> EngineError {
         }
         DatabaseError::Storage(error) => storage_error(error),
         error => other(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_etcd_files::disk::OsDisk;
+
+    const OPTIONS: RedbOptions = RedbOptions { cache_bytes: 1 << 20, syncs: true };
+
+    /// A redb file of another program is told from a Quorate state.
+    #[test]
+    fn foreign_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        drop(Database::create(&path).unwrap());
+        let outcome = RedbEngine::open(&OsDisk, &path, OPTIONS);
+        assert!(matches!(outcome, Err(EngineError::Foreign(_))));
+    }
+
+    /// A state of a newer version is told from a damaged one.
+    #[test]
+    fn newer_format_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        let engine = RedbEngine::create(&OsDisk, &path, OPTIONS).unwrap();
+        let transaction = engine.database.begin_write().unwrap();
+        let mut facts = transaction.open_table(FACTS).unwrap();
+        facts.insert(FORMAT_VERSION_FACT, FORMAT_VERSION + 1).unwrap();
+        drop(facts);
+        transaction.commit().unwrap();
+        drop(engine);
+        let outcome = RedbEngine::open(&OsDisk, &path, OPTIONS);
+        assert!(matches!(outcome, Err(EngineError::Foreign(_))));
     }
 }

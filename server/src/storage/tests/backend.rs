@@ -182,3 +182,130 @@ fn failed_commit_poisons() {
     assert!(backend.write(Batch::housekeeping()).is_err());
     assert!(backend.fatal().borrow().as_ref().is_some_and(StorageError::is_fatal));
 }
+
+/// The flusher flushes by itself: after the interval, and at once when enough rows wait.
+#[test]
+fn flusher_needs_no_request() {
+    for (flush_interval, flush_rows) in
+        [(Duration::from_millis(1), usize::MAX), (Duration::from_secs(3600), 4)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let options = BackendOptions { flush_interval, flush_rows, ..BackendOptions::default() };
+        let backend = Backend::open(directory.path(), options).unwrap();
+        let mut durable = backend.durable();
+        (1..=2).for_each(|index| put(&backend, index));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let reached = durable.wait_for(|durable| durable.as_ref() == Some(&mark(2)));
+        runtime.block_on(reached).unwrap();
+    }
+}
+
+/// A writer that outruns the disk waits, and what waits stays below the limit by one batch.
+#[test]
+fn writer_waits_for_the_disk() {
+    let disk = quorate_etcd_files::lossy_disk::LossyDisk::default();
+    disk.set_sync_delay(Duration::from_millis(5));
+    let options = BackendOptions {
+        unflushed_bytes_max: 100_000,
+        disk: Arc::new(disk),
+        ..options(EngineKind::Redb)
+    };
+    let backend = Backend::open(std::path::Path::new("/state"), options).unwrap();
+    for index in 1..=100 {
+        let mut batch = Batch::applied(mark(index));
+        batch.put(Keyspace::Key, revision_key(index), vec![0; 20_000]);
+        backend.write(batch).unwrap();
+        let waiting = backend.shared.unflushed.load(std::sync::atomic::Ordering::SeqCst);
+        assert!(waiting < 130_000, "{waiting} bytes wait");
+    }
+    assert_eq!(backend.flush().unwrap(), mark(100));
+}
+
+/// The observer hears of every commit, and sizes follow the rows.
+#[test]
+fn commits_are_observed() {
+    let n_heard = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let heard = n_heard.clone();
+    let observe = move |_| {
+        heard.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let options =
+        BackendOptions { on_commit: Some(Arc::new(observe)), ..options(EngineKind::Redb) };
+    let backend = Backend::open(directory.path(), options).unwrap();
+    let before = backend.sizes();
+    put(&backend, 1);
+    backend.flush().unwrap();
+    backend.flush().unwrap();
+    assert_eq!(n_heard.load(std::sync::atomic::Ordering::SeqCst), 1);
+    assert!(backend.sizes().in_use_bytes > before.in_use_bytes);
+    assert!(backend.sizes().total_bytes >= backend.sizes().in_use_bytes);
+}
+
+/// Readers beside a writer and a busy flusher find every revision up to the one that was published.
+#[test]
+fn readers_never_miss_a_published_row() {
+    for engine in [EngineKind::Redb, EngineKind::Sled] {
+        let directory = tempfile::tempdir().unwrap();
+        let flush_interval = Duration::from_millis(1);
+        let options = BackendOptions { flush_interval, ..options(engine) };
+        let backend = Backend::open(directory.path(), options).unwrap();
+        let published = std::sync::atomic::AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for index in 1..=3_000 {
+                    put(&backend, index);
+                    published.store(index, std::sync::atomic::Ordering::SeqCst);
+                }
+            });
+            while !writer.is_finished() {
+                let newest = published.load(std::sync::atomic::Ordering::SeqCst);
+                let wanted = [newest, newest / 2 + 1, newest.saturating_sub(100).max(1)];
+                for main in wanted.into_iter().filter(|main| *main <= newest && *main > 0) {
+                    let value = backend.get(Keyspace::Key, &revision_key(main)).unwrap();
+                    assert!(value.is_some(), "revision {main} of {newest} is missing");
+                }
+                let keys: Vec<_> =
+                    (newest.saturating_sub(50).max(1)..=newest).map(revision_key).collect();
+                let values = backend.get_many(Keyspace::Key, &keys).unwrap();
+                assert!(values.iter().all(Option::is_some));
+            }
+        });
+        assert_eq!(keys(&backend, Keyspace::Key).len(), 3_000);
+    }
+}
+
+/// A replacement that ends in an error, or is dropped, changes nothing and leaves no file.
+#[test]
+fn failed_replacement_leaves_the_old_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    put(&backend, 1);
+    let rows = [
+        Ok((Keyspace::Key, revision_key(5), Bytes::new())),
+        Err(StorageError::BadReplacement("the leader went away".to_owned())),
+    ];
+    assert!(backend.replace_all(rows, mark(9)).is_err());
+    assert!(
+        backend.replace_all([Ok((Keyspace::Key, Bytes::new(), Bytes::new()))], mark(9)).is_err()
+    );
+    assert_eq!(backend.flush().unwrap(), mark(1));
+    assert_eq!(keys(&backend, Keyspace::Key), [revision_key(1).to_vec()]);
+    let n_databases = std::fs::read_dir(directory.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some())
+        .count();
+    assert_eq!(n_databases, 1);
+}
+
+/// A closed backend answers nothing and says why.
+#[test]
+fn closed_backend_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::open(directory.path(), options(EngineKind::Redb)).unwrap();
+    put(&backend, 1);
+    backend.close().unwrap();
+    assert!(matches!(backend.write(Batch::housekeeping()), Err(StorageError::Closed)));
+    assert!(matches!(backend.get(Keyspace::Key, b"k"), Err(StorageError::Closed)));
+    assert!(matches!(backend.flush(), Err(StorageError::Closed)));
+}

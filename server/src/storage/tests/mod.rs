@@ -4,3 +4,4 @@ mod backend;
 mod conformance;
 mod model;
 mod power_loss;
+mod refusal;
