@@ -74,6 +74,14 @@ impl Index {
         self.map.read().get(key)?.row_at(at)
     }
 
+    /// The rows of `key` from main revision `from` to `to`, both included; the oldest `n_max` of them.
+    pub(super) fn rows_between(&self, key: &[u8], from: i64, to: i64, n_max: usize) -> Vec<RowKey> {
+        let map = self.map.read();
+        let rows = map.get(key).map_or(&[][..], |history| history.rows_since(from));
+        let rows = rows.iter().take(n_max).map(|row| row.row_key());
+        rows.take_while(|row| row.revision.main <= to).collect()
+    }
+
     /// Visits the histories in `range` in key order, a chunk at a time.
     pub(super) fn walk(&self, range: &KeyRange, mut visit: impl FnMut(&[u8], &KeyIndex)) {
         if range.is_empty() {

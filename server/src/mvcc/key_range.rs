@@ -6,14 +6,14 @@ use bytes::Bytes;
 use std::ops::Bound;
 
 /// An interval of keys. It may be empty (`end` at or before `start`): such a range finds nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyRange {
     start: Bytes,
     end: RangeEnd,
 }
 
 /// Where a [`KeyRange`] ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum RangeEnd {
     /// The range is the single key at its start.
     Single,

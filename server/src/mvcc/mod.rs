@@ -2,7 +2,7 @@
 //! compaction, hashes and watches. It imports `storage` and nothing of the rooms beside it.
 //!
 //! Reading order: [`Revision`], [`KeyRange`], `key_index` and `index` for the history in memory, [`Store`] and
-//! [`ReadView`] for reading, [`Writer`] for the protocol of writing, [`Compaction`], `hash`.
+//! [`ReadView`] for reading, [`Writer`] for the protocol of writing, [`Compaction`], `hash`, then [`watch`].
 
 mod change;
 mod compact_hash;
@@ -20,6 +20,7 @@ mod read_view;
 mod revision;
 mod rows;
 mod store;
+pub mod watch;
 mod writer;
 
 pub use change::{Change, ChangeKind, Changes};

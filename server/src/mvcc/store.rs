@@ -4,6 +4,7 @@
 use super::compact_hash::CompactHashes;
 use super::index::Index;
 use super::rows::Rows;
+use super::watch::Hub;
 use super::{Counters, MvccError, RangeResult, ReadView};
 use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::RangeRequest;
@@ -29,6 +30,7 @@ pub struct Store {
     /// The compact revision whose rows are all gone from storage.
     finished_compact: AtomicI64,
     pub(super) compact_hashes: CompactHashes,
+    pub(super) hub: Hub,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -48,6 +50,7 @@ impl Store {
             compact: AtomicI64::new(compact),
             finished_compact: AtomicI64::new(finished_compact),
             compact_hashes: CompactHashes::default(),
+            hub: Hub::new(current, Arc::clone(&counters)),
             counters,
         }
     }

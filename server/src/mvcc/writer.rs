@@ -85,9 +85,10 @@ impl Writer {
 
     /// Makes all finished transactions and compactions visible. To be called once their batch is written.
     pub fn publish(&mut self) -> Published {
-        self.pending.take();
-        self.store.publish(self.head, self.compact);
+        let changes = self.pending.take();
         let compactions = std::mem::take(&mut self.compactions);
+        let store = &self.store;
+        store.hub.publish(changes, || store.publish(self.head, self.compact));
         for compaction in &compactions {
             compaction.announce();
         }

@@ -1,6 +1,7 @@
 //! Tests of the room as a whole, on the memory engine; the parts have theirs beside them.
 
 mod store;
+mod watch;
 
 use super::{Changes, Compaction, KeyRange, Opened, Store, Writer};
 use crate::storage::{AppliedMark, Backend, BackendOptions, Batch, EngineKind};
@@ -81,6 +82,11 @@ impl Harness {
         let mut batch = self.batch();
         self.writer.compact(&mut batch, revision).unwrap();
         self.publish(batch);
+    }
+
+    /// Does what the hub's threads would do until there is nothing left.
+    pub(super) fn settle_watches(&self) {
+        self.store.hub.settle(&self.store);
     }
 
     /// The physical part of all compactions that wait.

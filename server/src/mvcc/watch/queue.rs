@@ -1,0 +1,123 @@
+//! The queue between the hub and one connection. Full means that a watcher waits in history, not that anyone waits for
+//! the connection.
+
+use super::Delivery;
+use super::watcher::WatcherKey;
+use crate::mvcc::Counters;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Messages with events that may wait for one connection. etcd has 128; a message here is a few words, the events
+/// are shared.
+pub const QUEUE_DELIVERIES_MAX: usize = 1024;
+/// Bytes of events that may wait for one connection, but for one message more.
+pub const QUEUE_BYTES_MAX: usize = 8 << 20;
+
+/// Messages in order, and the watchers that wait for room.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<QueueState>,
+    ready: Notify,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    deliveries: VecDeque<Delivery>,
+    bytes: usize,
+    /// Watchers that are behind and found the queue full.
+    starved: Vec<WatcherKey>,
+}
+
+impl QueueState {
+    fn is_full(&self) -> bool {
+        self.deliveries.len() >= QUEUE_DELIVERIES_MAX || self.bytes >= QUEUE_BYTES_MAX
+    }
+
+    /// Room enough to be worth reading history for.
+    fn is_roomy(&self) -> bool {
+        self.deliveries.len() <= QUEUE_DELIVERIES_MAX / 2 && self.bytes <= QUEUE_BYTES_MAX / 2
+    }
+}
+
+impl Queue {
+    pub(super) fn new(counters: Arc<Counters>) -> Queue {
+        Queue { state: Mutex::default(), ready: Notify::new(), counters }
+    }
+
+    /// Adds events, or notes that `watcher` waits for room and returns false.
+    pub(super) fn push_events(&self, watcher: WatcherKey, delivery: Delivery) -> bool {
+        self.push_if_room(Some(watcher), delivery)
+    }
+
+    /// Adds a message that may be left out, if there is room.
+    pub(super) fn push_progress(&self, delivery: Delivery) {
+        self.push_if_room(None, delivery);
+    }
+
+    fn push_if_room(&self, watcher: Option<WatcherKey>, delivery: Delivery) -> bool {
+        let mut state = self.state.lock();
+        if state.is_full() {
+            state.starved.extend(watcher);
+            return false;
+        }
+        self.counters.pending_events.add(delivery.n_events() as i64);
+        state.bytes += delivery.bytes();
+        state.deliveries.push_back(delivery);
+        drop(state);
+        self.ready.notify_one();
+        true
+    }
+
+    /// Adds a message that answers a request or ends a watcher. There are at most as many as the client has asked for.
+    pub(super) fn push_answer(&self, delivery: Delivery) {
+        self.state.lock().deliveries.push_back(delivery);
+        self.ready.notify_one();
+    }
+
+    /// Whether there is room; if not, `watcher` is noted as waiting for it.
+    pub(super) fn has_room_for(&self, watcher: WatcherKey) -> bool {
+        let mut state = self.state.lock();
+        let has_room = !state.is_full();
+        if !has_room {
+            state.starved.push(watcher);
+        }
+        has_room
+    }
+
+    /// Takes the oldest message, and the watchers that waited for room once there is some.
+    pub(super) fn pop(&self) -> Option<(Delivery, Vec<WatcherKey>)> {
+        let mut state = self.state.lock();
+        let delivery = state.deliveries.pop_front()?;
+        state.bytes -= delivery.bytes();
+        let starved = match state.is_roomy() {
+            true => std::mem::take(&mut state.starved),
+            false => Vec::new(),
+        };
+        drop(state);
+        let n_events = delivery.n_events();
+        self.counters.pending_events.add(-(n_events as i64));
+        self.counters.events.add(n_events as u64);
+        Some((delivery, starved))
+    }
+
+    /// Waits until there may be a message.
+    pub(super) async fn ready(&self) {
+        self.ready.notified().await;
+    }
+
+    /// Number of messages that wait.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().deliveries.len()
+    }
+
+    /// Throws all messages away.
+    pub(super) fn clear(&self) {
+        let mut state = self.state.lock();
+        let n_events: usize = state.deliveries.iter().map(Delivery::n_events).sum();
+        self.counters.pending_events.add(-(n_events as i64));
+        *state = QueueState::default();
+    }
+}
