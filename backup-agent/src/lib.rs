@@ -1,14 +1,27 @@
 //! Scheduled, verified snapshots in S3 or a directory, restore, drills, and the guided recovery.
 //!
-//! A backup is taken by `take` (`select → stream → verify → prove → seal → upload → manifest`), kept by `policy`, found by
-//! `catalogue`. A backup counts only once its manifest is in the store. Nothing here speaks a wire protocol or reads
-//! a file format by itself: `quorate-client` and `quorate-etcd-files` do.
+//! ```text
+//! cli ── flags and printing, a file per command
+//!  ├─ daemon      the scheduled agent
+//!  ├─ take        survey → select → stream → verify → prove → seal → upload
+//!  ├─ prune       plan and execute, by policy
+//!  ├─ policy      schedule and retention: pure functions of (policy, history, now)
+//!  ├─ catalogue   what a store holds; manifest, backup_id: what it is made of
+//!  └─ store       a directory, S3
+//! ```
+//! A backup counts only once its manifest is in the store. Nothing here speaks a wire protocol or reads a file format
+//! by itself: `quorate-client` and `quorate-etcd-files` do.
 
 pub mod backup_id;
 pub mod catalogue;
+pub mod cli;
+pub mod daemon;
 mod durable;
 pub mod error;
+mod file_hash;
 pub mod manifest;
 pub mod policy;
+pub mod prune;
 mod spool;
 pub mod store;
+pub mod take;

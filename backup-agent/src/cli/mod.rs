@@ -1,0 +1,13 @@
+//! The command line: a file per command, flags in `flags`, printing in `print`. No work is done here.
+
+mod backup;
+mod command;
+mod completion;
+mod flags;
+mod list;
+mod print;
+mod prune;
+mod run;
+mod verify;
+
+pub use command::{CommandLine, execute, init_logs};

@@ -1,0 +1,9 @@
+//! The real parts the tests run against.
+
+mod agent;
+mod etcd;
+mod s3;
+
+pub use agent::Agent;
+pub use etcd::{Cluster, client, put_many, tool};
+pub use s3::{BUCKET, Fault, S3Server};
