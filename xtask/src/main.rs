@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod cluster;
+mod demo;
 mod package;
 mod reference;
 mod repo;
@@ -31,6 +32,8 @@ enum Command {
     Bench(bench::Options),
     /// Formatting, clippy and the house rules, without changing a file
     Check(check::Options),
+    /// The whole product on this machine, with the dashboard; leaves nothing behind
+    Demo(demo::Options),
     /// The .deb and .rpm of the server and of the tools
     Package(package::Options),
     /// Puts real etcd 3.7.1, 3.5.1 and 3.4.23 under target/reference
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Bench(options) => bench::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Demo(options) => demo::run(&options),
         Command::Package(options) => package::run(&options),
         Command::Reference(options) => reference::run(&options),
         Command::Test(options) => test::run(&options),

@@ -9,7 +9,7 @@ use super::case::{Case, Work};
 use super::drive::{Sample, drive, preload};
 use super::fanout::fan_out;
 use super::report::{Memory, Record, Report, Subject};
-use crate::cluster::{Cluster, Member, Plan, Usage, free_ports};
+use crate::cluster::{Cluster, Plan, Process, Usage, free_ports};
 use crate::{reference, repo};
 
 /// Room for a long run's leases and revisions, for both alike.
@@ -150,9 +150,9 @@ impl Bench<'_> {
         let folder = tempfile::tempdir()?;
         let port = free_ports(1)?[0];
         let url = format!("http://127.0.0.1:{port}");
-        let words = ["echo-server".to_owned(), format!("--port={port}")].to_vec();
+        let words = ["echo-server".to_owned(), format!("--port={port}")];
         let myself = std::env::current_exe()?;
-        let mut echo = Member::new("echo", &myself, &url, folder.path(), words);
+        let mut echo = Process::new("echo", folder.path(), &myself, &words);
         echo.start()?;
         echo.wait_ready(Duration::from_secs(10))?;
         for &case in self.cases.iter().filter(|case| case.has_floor()) {

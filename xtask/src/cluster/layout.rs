@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Member, Usage, free_ports};
+use super::{Process, Usage, free_ports};
 
 /// How long a start may take. Tools of etcd's users give ten seconds on idle machines.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -22,6 +22,12 @@ pub struct Plan<'a> {
     pub extra: &'a [String],
 }
 
+/// One member: its process and where it is found.
+pub struct Member {
+    pub process: Process,
+    pub client_url: String,
+}
+
 /// Members that were started together.
 pub struct Cluster {
     pub members: Vec<Member>,
@@ -32,7 +38,7 @@ impl Cluster {
     pub fn start(plan: &Plan<'_>) -> Result<Self> {
         let mut cluster = Self::lay_out(plan)?;
         for member in &mut cluster.members {
-            member.start()?;
+            member.process.start()?;
         }
         cluster.wait_ready()?;
         Ok(cluster)
@@ -49,9 +55,10 @@ impl Cluster {
         let initial = initial.join(",");
         let member = |n: usize| {
             let (name, client, peer) = (name(n), url(&client_ports[n]), url(&peer_ports[n]));
+            let data_dir = plan.folder.join(&name);
             let flags = [
                 ("name", name.as_str()),
-                ("data-dir", &plan.folder.join(&name).to_string_lossy()),
+                ("data-dir", &data_dir.to_string_lossy()),
                 ("listen-client-urls", &client),
                 ("advertise-client-urls", &client),
                 ("listen-peer-urls", &peer),
@@ -61,15 +68,16 @@ impl Cluster {
                 ("initial-cluster-token", "quorate-xtask"),
             ]
             .map(|(flag, value)| format!("--{flag}={value}"));
-            let arguments = flags.into_iter().chain(plan.extra.iter().cloned()).collect();
-            Member::new(&name, plan.program, &client, plan.folder, arguments)
+            let arguments: Vec<_> = flags.into_iter().chain(plan.extra.iter().cloned()).collect();
+            let process = Process::new(&name, plan.folder, plan.program, &arguments);
+            Member { process, client_url: client }
         };
         Ok(Self { members: (0..plan.members).map(member).collect() })
     }
 
     pub fn wait_ready(&mut self) -> Result<()> {
         for member in &mut self.members {
-            member.wait_ready(READY_MAX)?;
+            member.process.wait_ready(READY_MAX)?;
         }
         Ok(())
     }
@@ -88,7 +96,7 @@ impl Cluster {
     pub fn usage(&self) -> Result<Usage> {
         let mut all = Usage::default();
         for member in &self.members {
-            all = all + member.usage()?;
+            all = all + member.process.usage()?;
         }
         Ok(all)
     }
@@ -97,8 +105,8 @@ impl Cluster {
     pub fn stop(&mut self) -> Result<()> {
         let mut outcome = Ok(());
         for member in &mut self.members {
-            if member.is_running() {
-                outcome = outcome.and(member.stop(STOP_MAX).map(drop));
+            if member.process.is_running() {
+                outcome = outcome.and(member.process.stop(STOP_MAX).map(drop));
             }
         }
         outcome

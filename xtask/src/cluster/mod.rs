@@ -2,11 +2,11 @@
 //! What `bench`, `demo` and `soak` share. It knows processes, ports and `/proc`, and nothing of gRPC.
 
 mod layout;
-mod member;
 mod port;
+mod process;
 mod usage;
 
 pub use layout::{Cluster, Plan};
-pub use member::Member;
 pub use port::free_ports;
+pub use process::Process;
 pub use usage::Usage;

@@ -104,7 +104,8 @@ mod tests {
         let requires = metadata.get_requires().unwrap();
         assert!(requires.iter().any(|need| need.name.starts_with("libc.so.6(GLIBC_2.")));
         let entries = metadata.get_file_entries().unwrap();
-        let settings = entries.iter().find(|e| e.path() == Path::new("/etc/default/quorate-server"));
+        let settings =
+            entries.iter().find(|e| e.path() == Path::new("/etc/default/quorate-server"));
         assert!(settings.unwrap().flags().contains(rpm::FileFlags::NOREPLACE));
     }
 

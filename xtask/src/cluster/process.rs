@@ -1,5 +1,6 @@
-//! One server process: its command line, its log, its signals. It is killed when it is dropped.
+//! One process of ours: its command line, its log, its signals. It is killed when it is dropped.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,37 +16,35 @@ const READY: &str = "ready to serve client requests";
 /// How often a log or a process is looked at while waiting.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A member of a cluster, running or not.
-pub struct Member {
+/// A process, running or not. What it prints goes to a log file.
+pub struct Process {
     pub name: String,
-    pub client_url: String,
-    pub data_dir: PathBuf,
     pub log: PathBuf,
-    program: PathBuf,
-    arguments: Vec<String>,
+    command: Vec<OsString>,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
     /// How much of the log belongs to earlier starts.
     log_start: u64,
 }
 
-impl Member {
-    pub fn new(
-        name: &str,
-        program: &Path,
-        client_url: &str,
-        folder: &Path,
-        arguments: Vec<String>,
-    ) -> Self {
+impl Process {
+    /// `command` is the program and its arguments; the log goes to `folder`. Nothing is started yet.
+    pub fn new(name: &str, folder: &Path, program: &Path, arguments: &[String]) -> Self {
+        let words = arguments.iter().map(OsString::from);
         Self {
             name: name.to_owned(),
-            client_url: client_url.to_owned(),
-            data_dir: folder.join(name),
             log: folder.join(format!("{name}.log")),
-            program: program.to_owned(),
-            arguments,
+            command: std::iter::once(program.into()).chain(words).collect(),
+            environment: Vec::new(),
             child: None,
             log_start: 0,
         }
+    }
+
+    /// Adds a variable to the process's environment.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Starts the process; its output goes to the end of the log file.
@@ -53,9 +52,11 @@ impl Member {
         let log = self.open_log()?;
         self.log_start = log.metadata()?.len();
         let errors = log.try_clone()?;
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
-        let child = command.spawn().with_context(|| self.program.display().to_string())?;
+        let (program, arguments) = self.command.split_first().context("a command has a program")?;
+        let mut command = Command::new(program);
+        command.args(arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let child = command.spawn().with_context(|| program.display().to_string())?;
         self.child = Some(child);
         Ok(())
     }
@@ -69,7 +70,7 @@ impl Member {
     pub fn wait_ready(&mut self, limit: Duration) -> Result<Duration> {
         let start = Instant::now();
         loop {
-            if self.log_of_this_start().contains(READY) {
+            if self.log_text().contains(READY) {
                 return Ok(start.elapsed());
             }
             if let Some(status) = self.exit_status()? {
@@ -82,7 +83,8 @@ impl Member {
         }
     }
 
-    fn log_of_this_start(&self) -> String {
+    /// What the process has printed since its last start.
+    pub fn log_text(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
         let start = usize::try_from(self.log_start).unwrap_or(usize::MAX).min(bytes.len());
         String::from_utf8_lossy(&bytes[start..]).into_owned()
@@ -90,7 +92,7 @@ impl Member {
 
     /// The last lines of the log, for an error message.
     pub fn log_end(&self) -> String {
-        let log = self.log_of_this_start();
+        let log = self.log_text();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(12)..].join("\n")
     }
@@ -106,6 +108,13 @@ impl Member {
     fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         let child = self.child.as_mut().with_context(|| format!("{} is not running", self.name))?;
         Ok(child.try_wait()?)
+    }
+
+    /// Waits for a process that ends by itself.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let mut child =
+            self.child.take().with_context(|| format!("{} was not started", self.name))?;
+        Ok(child.wait()?)
     }
 
     pub fn usage(&self) -> Result<Usage> {
@@ -142,7 +151,7 @@ impl Member {
     }
 }
 
-impl Drop for Member {
+impl Drop for Process {
     fn drop(&mut self) {
         // Nothing can be done about a process that cannot be killed, and it is our own child.
         self.kill().ok();
