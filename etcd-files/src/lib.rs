@@ -4,12 +4,14 @@
 //! whole data directories. What does not: the server's state, and any decision about when to write.
 
 pub mod bbolt;
+pub mod datadir;
 pub mod disk;
 mod error;
 pub mod hash;
 pub mod ids;
 pub mod lossy_disk;
 pub mod rows;
+pub mod snap;
 pub mod snapfile;
 pub mod wal;
 

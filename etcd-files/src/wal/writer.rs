@@ -79,6 +79,17 @@ impl Writer {
         metadata: walpb::Metadata,
         options: Options,
     ) -> Result<Writer> {
+        Writer::create_with(disk, dir, metadata, options, |_| {})
+    }
+
+    /// [`Writer::create`] with first records that `fill` appends: they are there as soon as the log is.
+    pub fn create_with(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        metadata: walpb::Metadata,
+        options: Options,
+        fill: impl FnOnce(&mut Writer),
+    ) -> Result<Writer> {
         if disk.exists(dir) {
             return Err(Error::Refused(format!("{} exists already", dir.display())));
         }
@@ -95,6 +106,7 @@ impl Writer {
         let mut writer = Writer::assemble(disk, dir, options, metadata, segments, file);
         writer.push_header();
         writer.append_snapshot(&walpb::Snapshot::default());
+        fill(&mut writer);
         writer.put_buffer()?;
         writer.file.sync_data().map_err(Error::io("sync", &building.path))?;
         let disk = &writer.disk;

@@ -1,0 +1,68 @@
+//! Where things are in a data directory, and whether it is in use.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fs4::fs_std::FileExt;
+
+use crate::error::{Error, Result};
+
+/// A data directory and, where it is kept elsewhere, its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDir {
+    root: PathBuf,
+    wal: Option<PathBuf>,
+}
+
+impl DataDir {
+    /// Names the paths; looks at nothing. `wal` is the log's directory where it is not `member/wal`.
+    pub fn new(root: &Path, wal: Option<&Path>) -> DataDir {
+        DataDir { root: root.to_owned(), wal: wal.map(Path::to_owned) }
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `member`: everything that belongs to the member.
+    pub fn member(&self) -> PathBuf {
+        self.root.join("member")
+    }
+
+    /// The log's directory.
+    pub fn wal(&self) -> PathBuf {
+        self.wal.clone().unwrap_or_else(|| self.member().join("wal"))
+    }
+
+    /// `member/snap`.
+    pub fn snap(&self) -> PathBuf {
+        self.member().join("snap")
+    }
+
+    /// etcd's database.
+    pub fn database(&self) -> PathBuf {
+        self.snap().join("db")
+    }
+
+    /// A database that a leader sent, received whole, for the log index it stands for.
+    pub fn received_database(&self, index: u64) -> PathBuf {
+        self.snap().join(format!("{index:016x}.snap.db"))
+    }
+
+    /// True when no server has the database open. bbolt holds an exclusive lock while it has.
+    pub fn is_idle(&self) -> Result<bool> {
+        let path = self.database();
+        let file = fs::File::open(&path).map_err(Error::io("open", &path))?;
+        // The lock goes when the file is closed, at the end of this function.
+        FileExt::try_lock_shared(&file).map_err(Error::io("lock", &path))
+    }
+
+    /// True when the root is absent, or an empty directory.
+    pub fn is_empty(&self) -> bool {
+        match fs::read_dir(&self.root) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Whole data directories of etcd: made fresh, made from a snapshot, read after their server has died.
+//!
+//! Layout: `member/wal` (the log), `member/snap/db` (the database), `member/snap/*.snap`. A running server's
+//! directory is never written to from here, and nothing here decides when a member starts.
+
+mod bootstrap;
+mod initial_cluster;
+mod layout;
+mod restore;
+mod survivor;
+#[cfg(test)]
+mod tests;
+
+pub use bootstrap::create_log;
+pub use initial_cluster::{InitialCluster, InitialUrls, check_local_member, parse_urls};
+pub use layout::DataDir;
+pub use restore::{RestoreOptions, Restored, restore};
+pub use survivor::{Survivor, TailPolicy};
