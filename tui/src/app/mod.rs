@@ -1,0 +1,14 @@
+//! The dashboard's state and how it changes. Pure: messages in, effects out; no terminal, no network, no clock.
+
+mod browse;
+mod message;
+mod state;
+mod update;
+
+pub use browse::{KeyBrowser, KeyPage, KeyRow, KeyValue, PAGE_KEYS};
+pub use message::{Effect, Message};
+pub use state::{App, Pane, Popup, Screen, Settings};
+pub use update::update;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Popups: framed text over a screen, scrolled by the arrow keys. One file per popup makes its lines.
+
+mod alarms;
+mod finding;
+mod help;
+mod member;
+mod value;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Widget};
+
+use crate::app::{App, Popup};
+use crate::look::{Area, Look, wrap};
+
+pub use value::printable;
+
+/// Room left around a popup.
+const MARGIN: u16 = 2;
+/// Wider than this, text is hard to read.
+const WIDTH_MAX: u16 = 96;
+
+/// A popup's content.
+struct Content {
+    title: String,
+    lines: Vec<Line<'static>>,
+}
+
+/// Draws the topmost popup.
+pub fn draw(popup: &Popup, app: &App, look: &Look, buffer: &mut Buffer) {
+    let whole = buffer.area;
+    let width = whole.width.saturating_sub(2 * MARGIN).min(WIDTH_MAX);
+    let text_width = usize::from(width.saturating_sub(4));
+    let content = match popup {
+        Popup::Help(context) => help::content(*context, look),
+        Popup::Member(id) => member::content(app, *id, text_width, look),
+        Popup::Finding(finding) => finding::content(app, finding, text_width, look),
+        Popup::Alarms => alarms::content(app, text_width, look),
+        Popup::Value(value) => value::content(value, text_width, look),
+    };
+    let n_lines = u16::try_from(content.lines.len()).unwrap_or(u16::MAX);
+    let height = n_lines.saturating_add(2).min(whole.height.saturating_sub(2));
+    let rect = Rect {
+        x: whole.x + (whole.width - width) / 2,
+        y: whole.y + (whole.height.saturating_sub(1 + height)) / 2,
+        width,
+        height,
+    };
+    let room = usize::from(height.saturating_sub(2));
+    let scroll = app.scroll.min(content.lines.len().saturating_sub(room));
+    let more = if content.lines.len() > room {
+        format!(" {} to {} of {} ", scroll + 1, scroll + room, content.lines.len())
+    } else {
+        String::new()
+    };
+    Clear.render(rect, buffer);
+    Block::bordered()
+        .border_set(look.symbols.border)
+        .border_style(look.theme.quiet)
+        .title(Span::styled(format!(" {} ", content.title), look.theme.title))
+        .title_bottom(Span::styled(more, look.theme.quiet))
+        .render(rect, buffer);
+    let inner = Rect {
+        x: rect.x + 2,
+        y: rect.y + 1,
+        width: width.saturating_sub(4),
+        height: height.saturating_sub(2),
+    };
+    let mut area = Area::new(buffer, inner, &look.symbols);
+    for line in content.lines.iter().skip(scroll).take(room) {
+        area.line(line);
+    }
+}
+
+/// A labelled figure.
+fn field(label: &str, value: String, look: &Look) -> Line<'static> {
+    Line::from(vec![
+        Span::styled(format!("{label:<22}"), look.theme.quiet),
+        Span::styled(value, look.theme.text),
+    ])
+}
+
+/// Running text.
+fn paragraph(text: &str, width: usize, style: ratatui::style::Style) -> Vec<Line<'static>> {
+    wrap(text, width).into_iter().map(|line| Line::styled(line, style)).collect()
+}
