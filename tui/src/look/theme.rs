@@ -26,6 +26,8 @@ pub struct Theme {
     pub selected: Style,
     /// Keys in hints.
     pub key: Style,
+    /// What lies behind a popup.
+    pub behind: Style,
 }
 
 impl Theme {
@@ -43,6 +45,7 @@ impl Theme {
             info: base.fg(Color::Blue),
             selected: base.add_modifier(Modifier::BOLD),
             key: base.fg(Color::Cyan),
+            behind: base.fg(Color::DarkGray).remove_modifier(Modifier::BOLD),
         }
     }
 
@@ -61,6 +64,7 @@ impl Theme {
             info: base,
             selected: base.add_modifier(Modifier::BOLD),
             key: base.add_modifier(Modifier::BOLD),
+            behind: base.add_modifier(Modifier::DIM).remove_modifier(Modifier::BOLD),
         }
     }
 }

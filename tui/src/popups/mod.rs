@@ -16,10 +16,12 @@ use crate::look::{Area, Look, wrap};
 
 pub use value::printable;
 
-/// Room left around a popup.
-const MARGIN: u16 = 2;
 /// Wider than this, text is hard to read.
 const WIDTH_MAX: u16 = 96;
+
+/// Lines of the headline that stay in sight above a popup, on small and on tall terminals.
+const HEADLINE_SMALL: u16 = 2;
+const HEADLINE_TALL: u16 = 5;
 
 /// A popup's content.
 struct Content {
@@ -30,7 +32,8 @@ struct Content {
 /// Draws the topmost popup.
 pub fn draw(popup: &Popup, app: &App, look: &Look, buffer: &mut Buffer) {
     let whole = buffer.area;
-    let width = whole.width.saturating_sub(2 * MARGIN).min(WIDTH_MAX);
+    // Slivers of the screen beside a popup would only be clutter.
+    let width = if whole.width < WIDTH_MAX + 8 { whole.width } else { WIDTH_MAX };
     let text_width = usize::from(width.saturating_sub(4));
     let content = match popup {
         Popup::Help(context) => help::content(*context, look),
@@ -40,13 +43,10 @@ pub fn draw(popup: &Popup, app: &App, look: &Look, buffer: &mut Buffer) {
         Popup::Value(value) => value::content(value, text_width, look),
     };
     let n_lines = u16::try_from(content.lines.len()).unwrap_or(u16::MAX);
-    let height = n_lines.saturating_add(2).min(whole.height.saturating_sub(2));
-    let rect = Rect {
-        x: whole.x + (whole.width - width) / 2,
-        y: whole.y + (whole.height.saturating_sub(1 + height)) / 2,
-        width,
-        height,
-    };
+    let top = if whole.height < 36 { HEADLINE_SMALL } else { HEADLINE_TALL };
+    // The hint line stays too.
+    let height = n_lines.saturating_add(2).min(whole.height.saturating_sub(top + 1));
+    let rect = Rect { x: whole.x + (whole.width - width) / 2, y: whole.y + top, width, height };
     let room = usize::from(height.saturating_sub(2));
     let scroll = app.scroll.min(content.lines.len().saturating_sub(room));
     let more = if content.lines.len() > room {
@@ -54,6 +54,8 @@ pub fn draw(popup: &Popup, app: &App, look: &Look, buffer: &mut Buffer) {
     } else {
         String::new()
     };
+    let below = Rect { y: rect.y, height: whole.height.saturating_sub(top + 1), ..whole };
+    buffer.set_style(below, look.theme.behind);
     Clear.render(rect, buffer);
     Block::bordered()
         .border_set(look.symbols.border)

@@ -5,8 +5,11 @@ use crate::model::{ClusterSnapshot, Health};
 
 /// The members that answer know a leader.
 pub(super) fn has_leader(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
+    let is_quorum_lost = snapshot.quorum.last().is_some_and(|quorum| quorum.margin().is_none());
     match snapshot.leader.known() {
         None => Verdict::NotKnown("no member answers".into()),
+        // The cause is named by the rule about the quorum; its consequence would only be noise.
+        Some(None) if is_quorum_lost => Verdict::fine(),
         Some(Some(_)) => Verdict::fine(),
         Some(None) => Verdict::Checked(vec![Finding {
             rule: "leader",

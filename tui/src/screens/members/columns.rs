@@ -4,7 +4,7 @@
 use quorate_client::model::MemberSnapshot;
 use unicode_width::UnicodeWidthStr;
 
-use crate::look::Align;
+use crate::look::{Align, count};
 
 /// A column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +155,7 @@ impl Column {
             Self::Id => 16,
             Self::Version => longest(|m| m.version.last().cloned().unwrap_or_default(), 7, 14),
             Self::Term => 5,
-            Self::Index => 11,
+            Self::Index => longest(index, 9, 13),
             Self::Lag => 5,
             Self::Database => 11,
             Self::Alarms => 8,
@@ -164,6 +164,11 @@ impl Column {
             Self::Endpoint => longest(|m| m.endpoint.clone().unwrap_or_default(), 8, 34),
         }
     }
+}
+
+/// The index as shown; it gains a digit so rarely that the table may move for it.
+fn index(member: &MemberSnapshot) -> String {
+    member.applied_index.last().map(|index| count(*index)).unwrap_or_default()
 }
 
 /// The columns that fit into `width`, placed.

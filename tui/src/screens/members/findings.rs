@@ -33,25 +33,40 @@ pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect, pane: Optio
     let width = area.width().saturating_sub(INDENT + 1).max(1);
     let full: Vec<Vec<(String, Style)>> =
         findings.iter().map(|finding| body(finding, width, look)).collect();
-    let n_full: usize = full.iter().map(|lines| lines.len() + 1).sum();
-    let is_full = n_full <= area.lines_left();
+    let is_expanded = expanded(&full, area.lines_left());
     let room = area.lines_left().max(1);
-    let first = if is_full { 0 } else { app.selected_finding.saturating_sub(room - 1) };
+    let is_all_shown = findings.len() <= room;
+    let first = if is_all_shown { 0 } else { app.selected_finding.saturating_sub(room - 1) };
     for (at, finding) in findings.iter().enumerate().skip(first) {
         let is_selected = pane == Some(Pane::Findings) && at == app.selected_finding;
-        let is_last_line = area.lines_left() == 1;
         let n_hidden = findings.len() - at;
-        if !is_full && is_last_line && n_hidden > 1 {
-            let text = format!("and {n_hidden} more: Tab, then Enter shows one in full");
+        if area.lines_left() == 1 && n_hidden > 1 {
+            let text = format!("and {n_hidden} more: Tab, then the arrow keys");
             area.cell(INDENT, width, Align::Left, &text, look.theme.quiet);
             return;
         }
-        title(finding, is_selected, is_full, look, &mut area);
-        for (text, style) in full[at].iter().filter(|_| is_full) {
+        title(finding, is_selected, is_expanded[at], look, &mut area);
+        for (text, style) in full[at].iter().filter(|_| is_expanded[at]) {
             area.cell(INDENT, width, Align::Left, text, *style);
             area.skip();
         }
     }
+}
+
+/// Which findings get their evidence and advice spelled out: the most urgent ones, as long as every title keeps its
+/// line.
+fn expanded(bodies: &[Vec<(String, Style)>], room: usize) -> Vec<bool> {
+    let mut spare = room.saturating_sub(bodies.len());
+    let mut is_tight = false;
+    bodies
+        .iter()
+        .map(|body| {
+            // After the first that does not fit none is spelled out, so that the list reads from long to short.
+            is_tight |= body.len() > spare;
+            spare -= if is_tight { 0 } else { body.len() };
+            !is_tight
+        })
+        .collect()
 }
 
 fn heading(report: &Report, look: &Look, area: &mut Area<'_>) {
@@ -92,7 +107,13 @@ fn style(severity: Severity, look: &Look) -> Style {
     }
 }
 
-fn title(finding: &Finding, is_selected: bool, is_full: bool, look: &Look, area: &mut Area<'_>) {
+fn title(
+    finding: &Finding,
+    is_selected: bool,
+    is_expanded: bool,
+    look: &Look,
+    area: &mut Area<'_>,
+) {
     let severity = finding.severity;
     if is_selected {
         area.cell(1, 1, Align::Left, look.symbols.selected, look.theme.title);
@@ -101,7 +122,7 @@ fn title(finding: &Finding, is_selected: bool, is_full: bool, look: &Look, area:
     let width = area.width().saturating_sub(INDENT + 1);
     area.cell(INDENT, width, Align::Left, &finding.title, look.theme.strong);
     let used = finding.title.width() + 2;
-    if !is_full && used < width {
+    if !is_expanded && used < width {
         let x = INDENT + used;
         area.cell(x, width - used, Align::Left, &finding.evidence, look.theme.quiet);
     }

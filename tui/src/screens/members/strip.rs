@@ -4,7 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use quorate_client::model::Health;
+use quorate_client::model::{Health, MemberSnapshot};
+use unicode_width::UnicodeWidthStr;
 
 use super::cells::figure;
 use super::columns::{Column, place};
@@ -21,7 +22,7 @@ pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect) -> Rect {
     }
     let mut area = Area::new(buffer, rect, &look.symbols);
     let theme = &look.theme;
-    let dot = || Span::styled(format!("  {}  ", look.symbols.dot), theme.quiet);
+    let dot = || Span::styled(format!(" {} ", look.symbols.dot), theme.quiet);
     let pair = |label: &str, value: String| {
         [Span::styled(format!("{label} "), theme.quiet), Span::styled(value, theme.text)]
     };
@@ -38,16 +39,36 @@ pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect) -> Rect {
         }
     }
     area.line(&Line::from(first));
-    let mut second = vec![Span::raw("   ")];
-    second.extend(pair("in use", figure(&member.db_in_use, look, |n| bytes(*n))));
-    second.extend(pair("  of", figure(&member.db_size, look, |n| bytes(*n))));
-    second.extend(pair("  quota", figure(&member.db_quota, look, |n| bytes(*n))));
-    second.push(dot());
-    second.extend(pair("term", figure(&member.term, look, u64::to_string)));
-    second.push(dot());
-    second.extend(pair("commit p99", figure(&member.commit_p99, look, |d| milliseconds(*d))));
-    second.push(dot());
-    second.extend(pair("read", figure(&member.linearizable_read, look, |d| milliseconds(*d))));
-    area.line(&Line::from(second));
+    area.line(&second(member, look, area.width()));
     super::below(rect, 3)
+}
+
+/// Space and times; what does not fit is left out whole.
+fn second(member: &MemberSnapshot, look: &Look, width: usize) -> Line<'static> {
+    let theme = &look.theme;
+    let space = format!(
+        "{} in use of {}, quota {}",
+        figure(&member.db_in_use, look, |n| bytes(*n)),
+        figure(&member.db_size, look, |n| bytes(*n)),
+        figure(&member.db_quota, look, |n| bytes(*n)),
+    );
+    let items = [
+        ("", space),
+        ("term ", figure(&member.term, look, u64::to_string)),
+        ("commit p99 ", figure(&member.commit_p99, look, |took| milliseconds(*took))),
+        ("read ", figure(&member.linearizable_read, look, |took| milliseconds(*took))),
+    ];
+    let mut spans = vec![Span::raw("   ")];
+    let mut used = 3;
+    for (at, (label, value)) in items.into_iter().enumerate() {
+        let dot = if at == 0 { String::new() } else { format!(" {} ", look.symbols.dot) };
+        used += dot.width() + label.width() + value.width();
+        if used >= width {
+            break;
+        }
+        spans.push(Span::styled(dot, theme.quiet));
+        spans.push(Span::styled(label, theme.quiet));
+        spans.push(Span::styled(value, theme.text));
+    }
+    Line::from(spans)
 }
