@@ -2,8 +2,8 @@
 //!
 //! Facts: `etcd:server/storage/mvcc/hash.go` (`hashStorage`).
 
-use super::KvHash;
 use parking_lot::Mutex;
+use quorate_etcd_files::hash::KvHash;
 use std::collections::VecDeque;
 
 /// How many hashes are remembered, etcd's number.
@@ -25,7 +25,7 @@ struct State {
 impl CompactHashes {
     /// The hash of the compaction at exactly this revision.
     pub(super) fn find(&self, revision: i64) -> Option<KvHash> {
-        self.state.lock().hashes.iter().find(|hash| hash.revision == revision).copied()
+        self.state.lock().hashes.iter().find(|hash| hash.hash_revision == revision).copied()
     }
 
     /// All that are remembered, oldest first: what a leader compares with its peers after a compaction.
@@ -47,8 +47,8 @@ impl CompactHashes {
     /// Remembers a hash and forgets the oldest if there are too many.
     pub(super) fn store(&self, hash: KvHash) {
         let mut state = self.state.lock();
-        state.awaited.retain(|awaited| awaited.0 != hash.revision);
-        let position = state.hashes.partition_point(|old| old.revision < hash.revision);
+        state.awaited.retain(|awaited| awaited.0 != hash.hash_revision);
+        let position = state.hashes.partition_point(|old| old.hash_revision < hash.hash_revision);
         state.hashes.insert(position, hash);
         if state.hashes.len() > REMEMBERED_MAX {
             state.hashes.pop_front();

@@ -5,12 +5,12 @@
 //! member at any moment (see [`super::Store::hash_kv`]). A crash loses nothing: rows that are still there at the next
 //! start are found again, because the `finishedCompactRev` mark comes last.
 
-use super::hash::KvHasher;
+use super::hash::hash_some;
 use super::index::CompactCursor;
-use super::rows::FINISHED_COMPACT;
-use super::{MvccError, Revision, RowKey, Store};
+use super::rows::{FINISHED_COMPACT, compact_mark, row_key};
+use super::{MvccError, Revision, RevisionKey, Store};
 use crate::storage::{Batch, Keyspace};
-use bytes::Bytes;
+use quorate_etcd_files::hash::{KeepSet, KvHasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ enum Phase {
     /// The history is being hashed; the next row is at or after `from`.
     Hashing { hasher: KvHasher, from: Revision },
     /// Rows are being listed and removed.
-    Removing { cursor: CompactCursor, listed: Vec<RowKey>, is_listed: bool },
+    Removing { cursor: CompactCursor, listed: Vec<RevisionKey>, is_listed: bool },
     /// Nothing is left to do.
     Done,
 }
@@ -96,7 +96,7 @@ impl Compaction {
                 Ok(Progress::Working)
             }
             Phase::Hashing { hasher, from } => {
-                match hasher.add_some(&self.store.rows, *from)? {
+                match hash_some(&self.store.rows, hasher, self.revision, *from)? {
                     Some(next) => *from = next,
                     None => self.store_hash(),
                 }
@@ -121,7 +121,8 @@ impl Compaction {
             return Phase::removing();
         }
         let keep = self.store.kept_revisions(|history| history.available(self.revision));
-        let hasher = KvHasher::new(self.previous, self.revision, keep);
+        let keep = KeepSet::new(keep, self.previous);
+        let hasher = KvHasher::new(self.revision, self.previous, keep);
         Phase::Hashing { hasher, from: Revision::default() }
     }
 
@@ -146,15 +147,14 @@ impl Compaction {
         }
         let mut batch = Batch::housekeeping();
         let n = batch_limit.min(listed.len());
-        for row_key in listed.drain(listed.len() - n..).rev() {
-            batch.delete(Keyspace::Key, row_key.to_bytes());
+        for row in listed.drain(listed.len() - n..).rev() {
+            batch.delete(Keyspace::Key, row_key(row));
         }
         self.n_removed += n as u64;
         self.store.counters.compacted_rows.add(n as u64);
         let is_done = listed.is_empty() && *is_listed;
         if is_done {
-            let mark = Revision::new(self.revision, 0).to_bytes();
-            batch.put(Keyspace::Meta, FINISHED_COMPACT, Bytes::copy_from_slice(&mark));
+            batch.put(Keyspace::Meta, FINISHED_COMPACT, compact_mark(self.revision));
         }
         self.store.rows.backend().write(batch)?;
         if !is_done {

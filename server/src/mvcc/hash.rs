@@ -4,8 +4,9 @@
 
 use super::key_index::KeyIndex;
 use super::rows::Rows;
-use super::{KeyRange, MvccError, NEVER_COMPACTED, Revision, RowKey, Store};
+use super::{KeyRange, MvccError, NEVER_COMPACTED, Revision, Store};
 use crate::storage::{Keyspace, PRIVATE_META_PREFIX};
+use quorate_etcd_files::hash::{KeepSet, KvHash, KvHasher};
 use std::ops::ControlFlow;
 
 /// Rows of `meta` that differ between members without anything being wrong, so etcd leaves them out of `Hash`.
@@ -14,89 +15,27 @@ const UNHASHED_META: [&[u8]; 3] = [b"consistent_index", b"term", b"storageVersio
 /// Rows that are hashed in one go; some milliseconds.
 const ROWS_PER_STRETCH: usize = 10_000;
 
-/// A hash of the history up to a revision. Two are comparable only if both revisions are equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KvHash {
-    /// CRC-32C of the rows.
-    pub hash: u32,
-    /// The compact revision that decided which rows count.
-    pub compact_revision: i64,
-    /// The revision up to which rows count.
-    pub revision: i64,
-}
-
-/// Decides row by row, in revision order, what is hashed.
-#[derive(Debug)]
-pub(super) struct KvHasher {
-    hash: u32,
-    compact_revision: i64,
+/// Feeds `hasher`, which looks up to `revision`, the rows from `from` on, as many as one stretch of storage should be
+/// read for. Returns where to go on, `None` at the end.
+pub(super) fn hash_some(
+    rows: &Rows,
+    hasher: &mut KvHasher,
     revision: i64,
-    /// Sorted; rows at or below the compact revision count only if they are listed.
-    keep: Vec<Revision>,
-    /// Keep entries passed so far.
-    passed: usize,
-    /// Whether `keep` is to be asked at all.
-    is_selective: bool,
-}
-
-impl KvHasher {
-    /// Starts a hash. An empty `keep` means that every row counts, as in etcd.
-    pub(super) fn new(compact_revision: i64, revision: i64, keep: Vec<Revision>) -> KvHasher {
-        debug_assert!(keep.is_sorted());
-        let hash = crc32c::crc32c(Keyspace::Key.name().as_bytes());
-        let is_selective = !keep.is_empty();
-        KvHasher { hash, compact_revision, revision, keep, passed: 0, is_selective }
-    }
-
-    /// Takes the next row.
-    pub(super) fn add(&mut self, row_key: RowKey, key: &[u8], value: &[u8]) {
-        let RowKey { revision, is_tombstone } = row_key;
-        if revision.main > self.revision {
-            return;
+    from: Revision,
+) -> Result<Option<Revision>, MvccError> {
+    let mut n_rows = 0;
+    let mut next = None;
+    rows.scan(from, revision, |row_key, key, value| {
+        if n_rows == ROWS_PER_STRETCH {
+            next = Some(row_key.revision);
+            return ControlFlow::Break(());
         }
-        if self.is_selective && revision.main <= self.compact_revision && !self.is_kept(revision) {
-            return;
-        }
-        // etcd up to 3.5.15 removed this tombstone, so nobody counts it.
-        if is_tombstone && revision.main == self.compact_revision {
-            return;
-        }
-        self.hash = crc32c::crc32c_append(crc32c::crc32c_append(self.hash, key), value);
-    }
-
-    fn is_kept(&mut self, revision: Revision) -> bool {
-        while self.keep.get(self.passed).is_some_and(|kept| *kept < revision) {
-            self.passed += 1;
-        }
-        self.keep.get(self.passed) == Some(&revision)
-    }
-
-    /// Takes the rows from `from` on, as many as one stretch of storage should be read for. Returns where to go on,
-    /// `None` at the end.
-    pub(super) fn add_some(
-        &mut self,
-        rows: &Rows,
-        from: Revision,
-    ) -> Result<Option<Revision>, MvccError> {
-        let mut n_rows = 0;
-        let mut next = None;
-        rows.scan(from, self.revision, |row_key, key, value| {
-            if n_rows == ROWS_PER_STRETCH {
-                next = Some(row_key.revision);
-                return ControlFlow::Break(());
-            }
-            n_rows += 1;
-            self.add(row_key, key, value);
-            ControlFlow::Continue(())
-        })?;
-        Ok(next)
-    }
-
-    /// The result.
-    pub(super) fn finish(self) -> KvHash {
-        let KvHasher { hash, compact_revision, revision, .. } = self;
-        KvHash { hash, compact_revision, revision }
-    }
+        n_rows += 1;
+        let is_row = hasher.push(key, value);
+        debug_assert!(is_row, "the key was decoded before");
+        ControlFlow::Continue(())
+    })?;
+    Ok(next)
 }
 
 impl Store {
@@ -121,7 +60,7 @@ impl Store {
                 // etcd counts whatever rows are there. Once its compaction is done, those are these.
                 keep = self.kept_revisions(|history| history.available(compact));
             }
-            let hash = self.hash_rows(KvHasher::new(compact, at, keep))?;
+            let hash = self.hash_rows(at, compact, keep)?;
             if self.compact_revision() == compact {
                 return Ok(hash);
             }
@@ -141,27 +80,33 @@ impl Store {
         }
         let Some(previous) = self.compact_hashes.awaited(revision) else { return Ok(None) };
         let keep = self.kept_revisions(|history| history.available(revision));
-        let hash = self.hash_rows(KvHasher::new(previous, revision, keep))?;
+        let hash = self.hash_rows(revision, previous, keep)?;
         // The compaction removes rows only after it has stored its own hash.
         Ok(Some(self.compact_hashes.find(revision).unwrap_or(hash)))
     }
 
-    fn hash_rows(&self, mut hasher: KvHasher) -> Result<KvHash, MvccError> {
+    fn hash_rows(
+        &self,
+        revision: i64,
+        compact_revision: i64,
+        keep: Vec<Revision>,
+    ) -> Result<KvHash, MvccError> {
+        let keep = KeepSet::new(keep, compact_revision);
+        let mut hasher = KvHasher::new(revision, compact_revision, keep);
         let mut from = Some(Revision::default());
         while let Some(next) = from {
-            from = hasher.add_some(&self.rows, next)?;
+            from = hash_some(&self.rows, &mut hasher, revision, next)?;
         }
         Ok(hasher.finish())
     }
 
-    /// Asks every key which revision it keeps; sorted.
+    /// Asks every key which revision it keeps.
     pub(super) fn kept_revisions(
         &self,
         keeps: impl Fn(&KeyIndex) -> Option<Revision>,
     ) -> Vec<Revision> {
         let mut kept = Vec::new();
         self.index.walk(&KeyRange::all(), |_, history| kept.extend(keeps(history)));
-        kept.sort_unstable();
         kept
     }
 

@@ -6,7 +6,7 @@
 //! can disturb such a walk; [`super::ReadView`] checks for that when it is done.
 
 use super::key_index::{KeyIndex, RowRef};
-use super::{KeyRange, Revision, RowKey};
+use super::{KeyRange, Revision, RevisionKey};
 use parking_lot::{RwLock, RwLockWriteGuard};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -75,7 +75,13 @@ impl Index {
     }
 
     /// The rows of `key` from main revision `from` to `to`, both included; the oldest `n_max` of them.
-    pub(super) fn rows_between(&self, key: &[u8], from: i64, to: i64, n_max: usize) -> Vec<RowKey> {
+    pub(super) fn rows_between(
+        &self,
+        key: &[u8],
+        from: i64,
+        to: i64,
+        n_max: usize,
+    ) -> Vec<RevisionKey> {
         let map = self.map.read();
         let rows = map.get(key).map_or(&[][..], |history| history.rows_since(from));
         let rows = rows.iter().take(n_max).map(|row| row.row_key());
@@ -122,7 +128,7 @@ impl Index {
         at: i64,
         cursor: &mut CompactCursor,
         n_rows_max: usize,
-        removed: &mut Vec<RowKey>,
+        removed: &mut Vec<RevisionKey>,
     ) -> bool {
         let mut map = self.map.write();
         let from = cursor.done.as_deref().map_or(Bound::Unbounded, Bound::Excluded);

@@ -4,7 +4,7 @@
 //! generations lie one after the other in one list, a tombstone closing each but the newest: what etcd stores per
 //! generation follows from the position, except for the oldest one, whose head a compaction may have cut off.
 
-use super::{Revision, RowKey};
+use super::{Revision, RevisionKey};
 
 /// A row of the key: main and sub revision with the tombstone mark in the lowest bit of the second word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,15 +21,15 @@ impl RowRef {
     }
 
     pub(super) fn revision(self) -> Revision {
-        Revision::new(self.main, i64::from(self.sub_and_mark >> 1))
+        Revision { main: self.main, sub: i64::from(self.sub_and_mark >> 1) }
     }
 
     pub(super) fn is_tombstone(self) -> bool {
         self.sub_and_mark & 1 == 1
     }
 
-    pub(super) fn row_key(self) -> RowKey {
-        RowKey { revision: self.revision(), is_tombstone: self.is_tombstone() }
+    pub(super) fn row_key(self) -> RevisionKey {
+        RevisionKey { revision: self.revision(), is_tombstone: self.is_tombstone() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The key-value state: revisions, the index from keys to revisions, reads at any uncompacted revision, writes,
 //! compaction, hashes and watches. It imports `storage` and nothing of the rooms beside it.
 //!
-//! Reading order: [`Revision`], [`KeyRange`], `key_index` and `index` for the history in memory, [`Store`] and
+//! Reading order: [`KeyRange`], `key_index` and `index` for the history in memory, [`Store`] and
 //! [`ReadView`] for reading, [`Writer`] for the protocol of writing, [`Compaction`], `hash`, then [`watch`].
 
 mod change;
@@ -17,7 +17,6 @@ mod open;
 mod pending;
 mod range_stream;
 mod read_view;
-mod revision;
 mod rows;
 mod store;
 pub mod watch;
@@ -27,14 +26,14 @@ pub use change::{Change, ChangeKind, Changes};
 pub use compaction::{Compaction, Progress};
 pub use counters::{Counter, Counters, Gauge};
 pub use error::MvccError;
-pub use hash::KvHash;
 pub use key_range::KeyRange;
 pub use open::Opened;
 pub use range_stream::{RangeChunk, RangeEnd, RangeStream};
 pub use read_view::{RangeResult, ReadView};
-pub use revision::{Revision, RowKey};
 pub use store::{FIRST_REVISION, NEVER_COMPACTED, Store};
 pub use writer::{Published, WriteTxn, Writer};
+
+use quorate_etcd_files::rows::{Revision, RevisionKey};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,8 @@ use super::index::Index;
 use super::key_index::KeyIndex;
 use super::rows::{FINISHED_COMPACT, Rows, SCHEDULED_COMPACT};
 use super::store::{FIRST_REVISION, NEVER_COMPACTED};
-use super::{Counters, MvccError, Revision, RowKey, Store, Writer};
+use super::watch::WatchLimits;
+use super::{Counters, MvccError, Revision, RevisionKey, Store, Writer};
 use crate::storage::{Backend, Keyspace};
 use prost::Message;
 use std::collections::hash_map::Entry;
@@ -46,6 +47,14 @@ impl Store {
     /// # Errors
     /// Storage fails or a row is damaged.
     pub fn open(backend: Arc<Backend>) -> Result<Opened, MvccError> {
+        Store::open_with(backend, WatchLimits::default())
+    }
+
+    /// Like [`Store::open`], with other limits for the watch hub.
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub fn open_with(backend: Arc<Backend>, limits: WatchLimits) -> Result<Opened, MvccError> {
         let rows = Rows::new(backend);
         let counters = Arc::new(Counters::default());
         let (index, newest_row) = rebuild(&rows, &counters)?;
@@ -54,7 +63,7 @@ impl Store {
         let compact = finished.max(scheduled);
         // A restored backup may have its revision raised by nothing but a scheduled compaction above all rows.
         let current = newest_row.max(compact).max(FIRST_REVISION);
-        let store = Arc::new(Store::new(rows, index, current, compact, finished, counters));
+        let store = Arc::new(Store::new(rows, index, current, compact, finished, limits, counters));
         let compaction =
             (scheduled > finished).then(|| Compaction::resumed(Arc::clone(&store), scheduled));
         let writer = Writer::new(Arc::clone(&store));
@@ -85,8 +94,8 @@ fn rebuild(rows: &Rows, counters: &Counters) -> Result<(Index, i64), MvccError> 
     Ok((Index::from_map(map), newest))
 }
 
-fn add_row(histories: &mut HashMap<Box<[u8]>, KeyIndex>, row_key: RowKey, facts: RowFacts) {
-    let RowKey { revision, is_tombstone } = row_key;
+fn add_row(histories: &mut HashMap<Box<[u8]>, KeyIndex>, row_key: RevisionKey, facts: RowFacts) {
+    let RevisionKey { revision, is_tombstone } = row_key;
     match (histories.entry(facts.key.into_boxed_slice()), is_tombstone) {
         (Entry::Occupied(mut entry), false) => entry.get_mut().put(revision, facts.lease),
         (Entry::Occupied(mut entry), true) => {

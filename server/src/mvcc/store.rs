@@ -4,7 +4,7 @@
 use super::compact_hash::CompactHashes;
 use super::index::Index;
 use super::rows::Rows;
-use super::watch::Hub;
+use super::watch::{Hub, WatchLimits};
 use super::{Counters, MvccError, RangeResult, ReadView};
 use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::RangeRequest;
@@ -41,6 +41,7 @@ impl Store {
         current: i64,
         compact: i64,
         finished_compact: i64,
+        limits: WatchLimits,
         counters: Arc<Counters>,
     ) -> Store {
         Store {
@@ -50,7 +51,7 @@ impl Store {
             compact: AtomicI64::new(compact),
             finished_compact: AtomicI64::new(finished_compact),
             compact_hashes: CompactHashes::default(),
-            hub: Hub::new(current, Arc::clone(&counters)),
+            hub: Hub::new(current, limits, Arc::clone(&counters)),
             counters,
         }
     }

@@ -13,9 +13,9 @@
 
 use super::compaction::Compaction;
 use super::pending::Pending;
-use super::rows::SCHEDULED_COMPACT;
+use super::rows::{SCHEDULED_COMPACT, compact_mark, row_key};
 use super::{Change, ChangeKind, Changes, KeyRange, MvccError, RangeResult, ReadView, Revision};
-use super::{RowKey, Store};
+use super::{RevisionKey, Store};
 use crate::storage::{Batch, Keyspace};
 use bytes::Bytes;
 use prost::Message;
@@ -75,8 +75,7 @@ impl Writer {
         if revision > self.head {
             return Err(EtcdError::FutureRevision);
         }
-        let mark = Revision::new(revision, 0).to_bytes();
-        batch.put(Keyspace::Meta, SCHEDULED_COMPACT, Bytes::copy_from_slice(&mark));
+        batch.put(Keyspace::Meta, SCHEDULED_COMPACT, compact_mark(revision));
         let compaction = Compaction::scheduled(Arc::clone(&self.store), revision, self.compact);
         self.compactions.push(compaction);
         self.compact = revision;
@@ -156,7 +155,8 @@ impl WriteTxn<'_> {
         let row = Bytes::from(kv.encode_to_vec());
         // Read back from the row, key and value no longer hold on to the buffer that the request came in.
         let kv = KeyValue::decode(row.clone()).expect("what was just encoded can be decoded");
-        self.batch.put(Keyspace::Key, Bytes::copy_from_slice(&revision.to_bytes()), row);
+        let key = row_key(RevisionKey { revision, is_tombstone: false });
+        self.batch.put(Keyspace::Key, key, row);
         let change = Change { kind: ChangeKind::Put, kv, previous_lease: facts.previous_lease };
         self.writer.pending.push(revision.main, change);
     }
@@ -183,15 +183,16 @@ impl WriteTxn<'_> {
         let revision = self.next_revision();
         let previous_lease = self.writer.store.index.tombstone(&key, revision);
         let row = KeyValue { key: key.clone(), ..KeyValue::default() }.encode_to_vec();
-        let row_key = RowKey { revision, is_tombstone: true };
-        self.batch.put(Keyspace::Key, row_key.to_bytes(), row);
+        let row_key = row_key(RevisionKey { revision, is_tombstone: true });
+        self.batch.put(Keyspace::Key, row_key, row);
         let kv = KeyValue { key, mod_revision: revision.main, ..KeyValue::default() };
         let change = Change { kind: ChangeKind::Delete, kv, previous_lease };
         self.writer.pending.push(revision.main, change);
     }
 
     fn next_revision(&self) -> Revision {
-        Revision::new(self.writer.head + 1, self.writer.pending.open().len() as i64)
+        let sub = self.writer.pending.open().len() as i64;
+        Revision { main: self.writer.head + 1, sub }
     }
 
     /// Ends the transaction. The changes have the revision it took, or the store's where it changed nothing.

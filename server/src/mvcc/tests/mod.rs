@@ -3,6 +3,7 @@
 mod store;
 mod watch;
 
+use super::watch::WatchLimits;
 use super::{Changes, Compaction, KeyRange, Opened, Store, Writer};
 use crate::storage::{AppliedMark, Backend, BackendOptions, Batch, EngineKind};
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub(super) struct Harness {
     _folder: tempfile::TempDir,
     pub(super) backend: Arc<Backend>,
+    limits: WatchLimits,
     pub(super) store: Arc<Store>,
     pub(super) writer: Writer,
     /// Compactions that were published but not run.
@@ -23,16 +25,21 @@ pub(super) struct Harness {
 
 impl Harness {
     pub(super) fn new() -> Harness {
+        Harness::with_limits(WatchLimits::default())
+    }
+
+    pub(super) fn with_limits(limits: WatchLimits) -> Harness {
         let folder = tempfile::tempdir().unwrap();
         let options = BackendOptions { engine: EngineKind::Memory, ..BackendOptions::default() };
         let backend = Backend::open(folder.path(), options).unwrap();
-        let Opened { store, writer, .. } = Store::open(Arc::clone(&backend)).unwrap();
-        Harness { _folder: folder, backend, store, writer, compactions: Vec::new(), index: 0 }
+        let Opened { store, writer, .. } = Store::open_with(Arc::clone(&backend), limits).unwrap();
+        let compactions = Vec::new();
+        Harness { _folder: folder, backend, limits, store, writer, compactions, index: 0 }
     }
 
     /// Rebuilds everything in memory from the rows.
     pub(super) fn reopen(&mut self) {
-        let opened = Store::open(Arc::clone(&self.backend)).unwrap();
+        let opened = Store::open_with(Arc::clone(&self.backend), self.limits).unwrap();
         self.store = opened.store;
         self.writer = opened.writer;
         self.compactions = opened.compaction.into_iter().collect();

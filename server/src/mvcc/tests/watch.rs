@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::mvcc::watch::{
-    Delivery, DeliveryBody, QUEUE_DELIVERIES_MAX, WatchCreate, WatchRefusal, WatchStream,
-    WatchThreads,
+    Delivery, DeliveryBody, WatchCreate, WatchLimits, WatchRefusal, WatchStream, WatchThreads,
 };
 use quorate_proto::etcdserverpb::WatchCreateRequest;
 use quorate_proto::etcdserverpb::watch_create_request::FilterType;
@@ -273,18 +272,20 @@ fn progress_ticks_skip_the_busy() {
 /// A stream that does not listen keeps only a bounded queue, holds nobody up, and misses nothing in the end.
 #[test]
 fn a_slow_stream_misses_nothing() {
-    let mut harness = Harness::new();
+    let queue_deliveries_max = 32;
+    let limits = WatchLimits { queue_deliveries_max, ..WatchLimits::default() };
+    let mut harness = Harness::with_limits(limits);
     let slow = harness.store.watch_stream();
     let quick = harness.store.watch_stream();
     for stream in [&slow, &quick] {
         create(stream, &watch("a", "", 0)).unwrap();
     }
-    let n_puts = 3 * QUEUE_DELIVERIES_MAX;
+    let n_puts = 3 * queue_deliveries_max;
     let mut seen_quickly = Vec::new();
     for _ in 0..n_puts {
         harness.put("a", "v");
         seen_quickly.extend(seen(&receive(&harness, &quick)));
-        assert!(slow.n_waiting() <= QUEUE_DELIVERIES_MAX);
+        assert!(slow.n_waiting() <= queue_deliveries_max);
     }
     assert_eq!(seen_quickly.len(), n_puts);
     assert_eq!(harness.store.counters().slow_watchers.get(), 1);

@@ -2,17 +2,11 @@
 //! lock, until a watcher has everything that the synced ones have.
 
 use super::events::EncodedEvents;
-use super::history::{self, STRETCH_REVISIONS_MAX, Stretch};
+use super::history::{self, Stretch};
 use super::hub::{Hub, State};
 use super::watcher::{Interest, WatcherKey};
 use crate::mvcc::{MvccError, Store};
 use std::sync::Arc;
-
-/// Bytes of events in one message, but for a single larger revision: well below what clients accept by default.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// A watcher that is at most this many revisions behind is brought up under the lock, so that a fast writer cannot stay
-/// ahead of it for ever.
-const SPRINT_REVISIONS_MAX: i64 = 64;
 
 /// What to read for a watcher.
 struct Task {
@@ -59,18 +53,19 @@ impl Hub {
             return Ok((Vec::new(), task.from - 1));
         }
         let n_max = usize::try_from(task.to - task.from + 1).unwrap_or(usize::MAX);
-        let n_max = n_max.min(STRETCH_REVISIONS_MAX);
+        let n_max = n_max.min(self.limits.stretch_revisions_max);
         let recent = self.recent.lock().since(task.from, n_max);
         let stretch = match recent {
             Some(events) => Stretch::recent(events, task.from),
-            None => history::read(store, &task.interest.range, task.from, task.to)?,
+            None => history::read(store, &task.interest.range, task.from, task.to, &self.limits)?,
         };
         let mut messages: Vec<(i64, EncodedEvents)> = Vec::new();
         for events in &stretch.events {
             let Some(encoded) = task.interest.select(events, store) else { continue };
             match messages.last_mut() {
                 Some((_, last))
-                    if last.encoded_len() + encoded.encoded_len() <= MESSAGE_BYTES_MAX =>
+                    if last.encoded_len() + encoded.encoded_len()
+                        <= self.limits.message_bytes_max =>
                 {
                     last.append(&encoded);
                 }
@@ -112,10 +107,11 @@ impl Hub {
             }
         }
         watcher.next = reached + 1;
-        if state.served - reached > SPRINT_REVISIONS_MAX {
+        let sprint_max = self.limits.sprint_revisions_max;
+        if state.served - reached > sprint_max as i64 {
             return self.enqueue_behind([key]);
         }
-        let rest = self.recent.lock().since(reached + 1, SPRINT_REVISIONS_MAX as usize);
+        let rest = self.recent.lock().since(reached + 1, sprint_max);
         let Some(rest) = rest else { return self.enqueue_behind([key]) };
         // What was published but is not served yet comes to the watcher like to all synced ones.
         for events in rest.iter().take_while(|events| events.revision() <= state.served) {

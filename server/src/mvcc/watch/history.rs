@@ -1,19 +1,13 @@
 //! Reading past changes for watchers that are behind: from memory where it reaches back far enough, else from the rows.
 
+use super::WatchLimits;
 use super::events::RevisionEvents;
 use crate::mvcc::rows::decode;
-use crate::mvcc::{Change, ChangeKind, Changes, KeyRange, MvccError, Revision, RowKey, Store};
+use crate::mvcc::{Change, ChangeKind, Changes, KeyRange, MvccError, Revision, RevisionKey, Store};
 use bytes::Bytes;
 use quorate_proto::mvccpb::KeyValue;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-/// Revisions read at a time for one watcher, etcd's number.
-pub(super) const STRETCH_REVISIONS_MAX: usize = 1000;
-/// Rows looked at in one go for one watcher, but for the rest of a revision.
-const STRETCH_ROWS_MAX: usize = 10_000;
-/// Bytes of pairs read in one go for one watcher, but for the rest of a revision.
-const STRETCH_BYTES_MAX: usize = 4 << 20;
 
 /// The changes in a range of keys over a stretch of revisions.
 #[derive(Debug)]
@@ -40,20 +34,27 @@ pub(super) fn read(
     range: &KeyRange,
     from: i64,
     to: i64,
+    limits: &WatchLimits,
 ) -> Result<Stretch, MvccError> {
     match range.as_single() {
-        Some(key) => read_key(store, key, from, to),
-        None => read_rows(store, range, from, to),
+        Some(key) => read_key(store, key, from, to, limits.stretch_revisions_max),
+        None => read_rows(store, range, from, to, limits),
     }
 }
 
 /// The index knows all revisions of a key, so nothing else is read.
-fn read_key(store: &Store, key: &Bytes, from: i64, to: i64) -> Result<Stretch, MvccError> {
-    let mut rows = store.index.rows_between(key, from, to, STRETCH_REVISIONS_MAX + 1);
+fn read_key(
+    store: &Store,
+    key: &Bytes,
+    from: i64,
+    to: i64,
+    n_max: usize,
+) -> Result<Stretch, MvccError> {
+    let mut rows = store.index.rows_between(key, from, to, n_max + 1);
     let mut reached = to;
-    if rows.len() > STRETCH_REVISIONS_MAX {
+    if rows.len() > n_max {
         // The first row too many may belong to the last revision in, so that one is left for the next time.
-        let cut = rows[STRETCH_REVISIONS_MAX].revision.main;
+        let cut = rows[n_max].revision.main;
         rows.retain(|row| row.revision.main < cut);
         reached = cut - 1;
     }
@@ -72,16 +73,22 @@ fn read_key(store: &Store, key: &Bytes, from: i64, to: i64) -> Result<Stretch, M
 }
 
 /// Reads the rows of the revisions one after the other and keeps those whose key is in the range.
-fn read_rows(store: &Store, range: &KeyRange, from: i64, to: i64) -> Result<Stretch, MvccError> {
+fn read_rows(
+    store: &Store,
+    range: &KeyRange,
+    from: i64,
+    to: i64,
+    limits: &WatchLimits,
+) -> Result<Stretch, MvccError> {
     let mut collector = Collector::default();
     let mut reached = to;
     let mut current = from;
     let mut n_rows = 0;
     let mut failed = None;
-    store.rows.scan(Revision::new(from, 0), to, |row, key, value| {
+    store.rows.scan(Revision { main: from, sub: 0 }, to, |row, key, value| {
         if row.revision.main != current {
             // Only between revisions: a revision is never split.
-            if n_rows >= STRETCH_ROWS_MAX || collector.is_full() {
+            if n_rows >= limits.stretch_rows_max || collector.is_full(limits) {
                 reached = row.revision.main - 1;
                 return ControlFlow::Break(());
             }
@@ -123,7 +130,7 @@ struct Collector {
 }
 
 impl Collector {
-    fn add(&mut self, row: RowKey, mut kv: KeyValue) {
+    fn add(&mut self, row: RevisionKey, mut kv: KeyValue) {
         self.bytes += kv.key.len() + kv.value.len();
         let kind = if row.is_tombstone { ChangeKind::Delete } else { ChangeKind::Put };
         let revision = row.revision.main;
@@ -135,8 +142,9 @@ impl Collector {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.revisions.len() >= STRETCH_REVISIONS_MAX || self.bytes >= STRETCH_BYTES_MAX
+    fn is_full(&self, limits: &WatchLimits) -> bool {
+        self.revisions.len() >= limits.stretch_revisions_max
+            || self.bytes >= limits.stretch_bytes_max
     }
 
     fn finish(self) -> Vec<Arc<RevisionEvents>> {

@@ -1,5 +1,6 @@
 //! Where published changes and watchers meet. Catching up is in `catch_up`; the face towards a connection in `stream`.
 
+use super::WatchLimits;
 use super::delivery::{ALL_WATCHERS, Delivery, DeliveryBody};
 use super::events::RevisionEvents;
 use super::queue::Queue;
@@ -12,9 +13,6 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-/// Revisions served under one hold of the state's lock.
-const SERVE_CHUNK: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -41,11 +39,12 @@ pub(in crate::mvcc) struct Hub {
     /// So that publishing wakes nobody when nobody watches.
     n_watchers: AtomicUsize,
     is_closed: AtomicBool,
+    pub(super) limits: WatchLimits,
     counters: Arc<Counters>,
 }
 
 impl Hub {
-    pub(in crate::mvcc) fn new(head: i64, counters: Arc<Counters>) -> Hub {
+    pub(in crate::mvcc) fn new(head: i64, limits: WatchLimits, counters: Arc<Counters>) -> Hub {
         let state = State {
             served: head,
             watchers: HashMap::new(),
@@ -56,12 +55,13 @@ impl Hub {
         };
         Hub {
             state: Mutex::new(state),
-            recent: Mutex::new(Recent::new(head)),
+            recent: Mutex::new(Recent::new(head, limits)),
             published: Condvar::new(),
             behind: Mutex::default(),
             has_behind: Condvar::new(),
             n_watchers: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
+            limits,
             counters,
         }
     }
@@ -90,7 +90,9 @@ impl Hub {
             let recent = self.recent.lock();
             match state.synced.is_empty() {
                 true => (recent.head(), Some(Vec::new())),
-                false => (recent.head(), recent.since(state.served + 1, SERVE_CHUNK)),
+                false => {
+                    (recent.head(), recent.since(state.served + 1, self.limits.serve_revisions_max))
+                }
             }
         };
         match events {

@@ -14,6 +14,7 @@ mod delivery;
 mod events;
 mod history;
 mod hub;
+mod limits;
 mod queue;
 mod range_set;
 mod recent;
@@ -26,6 +27,6 @@ pub(super) use hub::Hub;
 
 pub use delivery::{Delivery, DeliveryBody};
 pub use events::EncodedEvents;
-pub use queue::{QUEUE_BYTES_MAX, QUEUE_DELIVERIES_MAX};
+pub use limits::WatchLimits;
 pub use stream::{WatchCreate, WatchRefusal, WatchStream};
 pub use threads::WatchThreads;

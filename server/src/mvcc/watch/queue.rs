@@ -1,25 +1,20 @@
 //! The queue between the hub and one connection. Full means that a watcher waits in history, not that anyone waits for
 //! the connection.
 
-use super::Delivery;
 use super::watcher::WatcherKey;
+use super::{Delivery, WatchLimits};
 use crate::mvcc::Counters;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Messages with events that may wait for one connection. etcd has 128; a message here is a few words, the events
-/// are shared.
-pub const QUEUE_DELIVERIES_MAX: usize = 1024;
-/// Bytes of events that may wait for one connection, but for one message more.
-pub const QUEUE_BYTES_MAX: usize = 8 << 20;
-
 /// Messages in order, and the watchers that wait for room.
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<QueueState>,
     ready: Notify,
+    limits: WatchLimits,
     counters: Arc<Counters>,
 }
 
@@ -32,19 +27,20 @@ struct QueueState {
 }
 
 impl QueueState {
-    fn is_full(&self) -> bool {
-        self.deliveries.len() >= QUEUE_DELIVERIES_MAX || self.bytes >= QUEUE_BYTES_MAX
+    fn is_full(&self, limits: &WatchLimits) -> bool {
+        self.deliveries.len() >= limits.queue_deliveries_max || self.bytes >= limits.queue_bytes_max
     }
 
     /// Room enough to be worth reading history for.
-    fn is_roomy(&self) -> bool {
-        self.deliveries.len() <= QUEUE_DELIVERIES_MAX / 2 && self.bytes <= QUEUE_BYTES_MAX / 2
+    fn is_roomy(&self, limits: &WatchLimits) -> bool {
+        self.deliveries.len() <= limits.queue_deliveries_max / 2
+            && self.bytes <= limits.queue_bytes_max / 2
     }
 }
 
 impl Queue {
-    pub(super) fn new(counters: Arc<Counters>) -> Queue {
-        Queue { state: Mutex::default(), ready: Notify::new(), counters }
+    pub(super) fn new(limits: WatchLimits, counters: Arc<Counters>) -> Queue {
+        Queue { state: Mutex::default(), ready: Notify::new(), limits, counters }
     }
 
     /// Adds events, or notes that `watcher` waits for room and returns false.
@@ -59,7 +55,7 @@ impl Queue {
 
     fn push_if_room(&self, watcher: Option<WatcherKey>, delivery: Delivery) -> bool {
         let mut state = self.state.lock();
-        if state.is_full() {
+        if state.is_full(&self.limits) {
             state.starved.extend(watcher);
             return false;
         }
@@ -80,7 +76,7 @@ impl Queue {
     /// Whether there is room; if not, `watcher` is noted as waiting for it.
     pub(super) fn has_room_for(&self, watcher: WatcherKey) -> bool {
         let mut state = self.state.lock();
-        let has_room = !state.is_full();
+        let has_room = !state.is_full(&self.limits);
         if !has_room {
             state.starved.push(watcher);
         }
@@ -92,7 +88,7 @@ impl Queue {
         let mut state = self.state.lock();
         let delivery = state.deliveries.pop_front()?;
         state.bytes -= delivery.bytes();
-        let starved = match state.is_roomy() {
+        let starved = match state.is_roomy(&self.limits) {
             true => std::mem::take(&mut state.starved),
             false => Vec::new(),
         };

@@ -1,27 +1,24 @@
 //! The newest changes, kept in memory: the way from publishing to the watchers, and history for those who are only a
 //! little behind.
 
+use super::WatchLimits;
 use super::events::RevisionEvents;
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// Revisions kept.
-const RECENT_REVISIONS_MAX: usize = 10_000;
-/// Memory for them, in bytes, but for the newest revision, which is always kept.
-const RECENT_BYTES_MAX: usize = 16 << 20;
 
 /// Changes of consecutive revisions, up to the published one.
 #[derive(Debug)]
 pub(super) struct Recent {
     events: VecDeque<Arc<RevisionEvents>>,
     bytes: usize,
+    limits: WatchLimits,
     /// The published revision.
     head: i64,
 }
 
 impl Recent {
-    pub(super) fn new(head: i64) -> Recent {
-        Recent { events: VecDeque::new(), bytes: 0, head }
+    pub(super) fn new(head: i64, limits: WatchLimits) -> Recent {
+        Recent { events: VecDeque::new(), bytes: 0, limits, head }
     }
 
     /// The newest revision.
@@ -35,8 +32,8 @@ impl Recent {
         self.head = events.revision();
         self.bytes += events.bytes();
         self.events.push_back(Arc::new(events));
-        while self.events.len() > RECENT_REVISIONS_MAX
-            || (self.bytes > RECENT_BYTES_MAX && self.events.len() > 1)
+        while self.events.len() > self.limits.recent_revisions_max
+            || (self.bytes > self.limits.recent_bytes_max && self.events.len() > 1)
         {
             let oldest = self.events.pop_front();
             self.bytes -= oldest.map_or(0, |events| events.bytes());

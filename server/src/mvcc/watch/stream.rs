@@ -81,7 +81,7 @@ pub struct WatchStream {
 impl Store {
     /// Opens a stream without watchers.
     pub fn watch_stream(self: &Arc<Self>) -> WatchStream {
-        let queue = Arc::new(Queue::new(Arc::clone(&self.counters)));
+        let queue = Arc::new(Queue::new(self.hub.limits, Arc::clone(&self.counters)));
         WatchStream { store: Arc::clone(self), key: self.hub.open_stream(), queue }
     }
 }
