@@ -1,5 +1,7 @@
 //! The client against real etcd 3.7.1: the calls, failover, watches over restarts, and no write done twice.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod member;
 
 use member::{Member, free_port};
