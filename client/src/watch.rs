@@ -62,6 +62,7 @@ impl WatchClient {
             pieces: Vec::new(),
             pause: PAUSE_FIRST,
             is_over: false,
+            closing: None,
         }
     }
 }
@@ -84,6 +85,8 @@ pub struct Watcher {
     pieces: Vec<Event>,
     pause: Duration,
     is_over: bool,
+    /// The message by which the server ended the watch.
+    closing: Option<pb::WatchResponse>,
 }
 
 /// Asks a running watcher's stream for a progress message.
@@ -143,6 +146,11 @@ impl Watcher {
         self.link.as_ref().map(|link| Progress(link.requests.clone()))
     }
 
+    /// The message by which the server ended the watch, if it did.
+    pub fn closing(&self) -> Option<&pb::WatchResponse> {
+        self.closing.as_ref()
+    }
+
     /// The revision the watch would go on from after a break; 0 before the server has named one.
     pub fn next_revision(&self) -> i64 {
         self.next_revision
@@ -195,6 +203,9 @@ impl Watcher {
     /// Digests a message: notes its revision, joins pieces, turns cancellations into errors.
     fn take(&mut self, mut message: pb::WatchResponse) -> Result<Option<pb::WatchResponse>> {
         self.pause = PAUSE_FIRST;
+        if message.compact_revision != 0 || message.canceled {
+            self.closing = Some(message.clone());
+        }
         if message.compact_revision != 0 {
             return Err(ClientError::Compacted { compact_revision: message.compact_revision });
         }

@@ -1,3 +1,74 @@
-//! Program entry.
+//! `quoratectl`: the scriptable twin of `etcdctl`. Called by another name (a link `etcdctl`), it speaks by that name.
+//!
+//! ```text
+//! main → cli (clap, by Go's flag rules) → command (one file per noun) → quorate-client
+//!                                             └→ print (one file per format)
+//! leaves: go (Go's number, string and time formats) · terminal (stdin, stdout, stderr) · failure (exit codes)
+//! ```
+//! Answers go to stdout, errors as `Error: …` to stderr, with etcdctl's exit codes.
 
-fn main() {}
+#![allow(missing_docs, reason = "a program, not a library: file headers and why-comments carry it")]
+
+mod cli;
+mod command;
+mod connect;
+mod failure;
+mod go;
+mod password;
+mod print;
+mod terminal;
+
+use cli::Complaint;
+use failure::{Failure, Outcome, exit};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Our own name.
+pub const PROGRAM: &str = "quoratectl";
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let program = program_name(&arguments);
+    let cli = match cli::parse(program, &arguments) {
+        Ok(cli) => cli,
+        Err(Complaint::Help(text)) => {
+            terminal::print_text(text);
+            return ExitCode::SUCCESS;
+        }
+        Err(Complaint::Error { text, usage }) => {
+            terminal::complain(format!("Error: {text}"));
+            if !usage.is_empty() {
+                terminal::complain(usage);
+            }
+            return ExitCode::from(exit::ERROR);
+        }
+    };
+    match run(cli, program, &arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.text.is_empty() {
+                terminal::complain(format!("Error: {}", failure.text));
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// The name we were called by: that of a link to us, or our own.
+fn program_name(arguments: &[OsString]) -> &'static str {
+    let name = arguments.first().and_then(|path| Path::new(path).file_name());
+    match name.and_then(|name| name.to_str()) {
+        Some("etcdctl") => "etcdctl",
+        _ => PROGRAM,
+    }
+}
+
+fn run(cli: cli::Cli, program: &'static str, arguments: &[OsString]) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(exit::IO, error.to_string()))?;
+    let outcome = runtime.block_on(command::run(cli, program, arguments));
+    // A thread that still waits for stdin must not hold the program back.
+    runtime.shutdown_background();
+    outcome
+}

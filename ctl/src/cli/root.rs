@@ -1,0 +1,47 @@
+//! The list of commands, in etcdctl's order (suggestions follow it). Each command's own file has its arguments.
+
+use super::Global;
+use crate::command as c;
+use clap::{Parser, Subcommand};
+
+/// Talks to an etcd or Quorate cluster: the scriptable twin of etcdctl
+#[derive(Parser, Debug)]
+#[command(
+    after_help = "The options of every command are listed by the command `options`. Each may also come\n\
+from the environment: QUORATECTL_<OPTION> or ETCDCTL_<OPTION>.\n\
+Exit codes: 0 done, 1 error, 2 no connection, 3 input not understood, 4 a value not supported,\n\
+5 interrupted, 6 input or output failed, 128 wrong arguments."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One command.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Get(c::get::Args),
+    Put(c::put::Args),
+    Del(c::del::Args),
+    Txn(c::txn::Args),
+    Compaction(c::compaction::Args),
+    Alarm(c::alarm::Args),
+    Defrag(c::defrag::Args),
+    Endpoint(c::endpoint::Args),
+    MoveLeader(c::move_leader::Args),
+    Watch(c::watch::Args),
+    Version(c::version::Args),
+    Lease(c::lease::Args),
+    Member(c::member::Args),
+    Snapshot(c::snapshot::Args),
+    Lock(c::lock::Args),
+    Elect(c::elect::Args),
+    Auth(c::auth::Args),
+    User(c::user::Args),
+    Role(c::role::Args),
+    Completion(c::completion::Args),
+    Downgrade(c::downgrade::Args),
+    Options(c::options::Args),
+}

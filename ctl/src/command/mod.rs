@@ -1,0 +1,73 @@
+//! The commands, one file per noun: its arguments, its checks, its calls. Printing is `print`'s, connecting
+//! `connect`'s. [`run`] is the only place that knows all of them.
+
+pub mod alarm;
+pub mod auth;
+pub mod compaction;
+pub mod completion;
+pub mod defrag;
+pub mod del;
+pub mod downgrade;
+pub mod elect;
+pub mod endpoint;
+pub mod get;
+pub mod lease;
+pub mod lock;
+pub mod member;
+pub mod move_leader;
+pub mod options;
+pub mod put;
+pub mod role;
+pub mod snapshot;
+pub mod txn;
+mod txn_input;
+pub mod user;
+pub mod version;
+pub mod watch;
+
+mod contest;
+mod key;
+
+use crate::cli::{Cli, Command};
+use crate::connect::Session;
+use crate::failure::Outcome;
+use std::ffi::OsString;
+
+/// Runs one command line.
+///
+/// # Errors
+/// What the command ends with, exit code included.
+pub async fn run(cli: Cli, program: &'static str, arguments: &[OsString]) -> Outcome {
+    let Cli { global, command } = cli;
+    // These need no cluster and must work with flags that make no client.
+    match &command {
+        Command::Version(args) => return version::run(args, program),
+        Command::Completion(args) => return completion::run(args, program),
+        Command::Options(_) => return options::run(program),
+        _ => {}
+    }
+    let session = Session::open(global, program).await?;
+    options::show_settings(&session);
+    match command {
+        Command::Get(args) => get::run(args, &session).await,
+        Command::Put(args) => put::run(args, &session).await,
+        Command::Del(args) => del::run(args, &session).await,
+        Command::Txn(args) => txn::run(args, &session).await,
+        Command::Compaction(args) => compaction::run(args, &session).await,
+        Command::Alarm(args) => alarm::run(args, &session).await,
+        Command::Defrag(args) => defrag::run(args, &session).await,
+        Command::Endpoint(args) => endpoint::run(args, &session).await,
+        Command::MoveLeader(args) => move_leader::run(args, &session).await,
+        Command::Watch(args) => watch::run(args, &session, arguments).await,
+        Command::Lease(args) => lease::run(args, &session).await,
+        Command::Member(args) => member::run(args, &session).await,
+        Command::Snapshot(args) => snapshot::run(args, &session).await,
+        Command::Lock(args) => lock::run(args, &session).await,
+        Command::Elect(args) => elect::run(args, &session).await,
+        Command::Auth(args) => auth::run(args, &session).await,
+        Command::User(args) => user::run(args, &session).await,
+        Command::Role(args) => role::run(args, &session).await,
+        Command::Downgrade(args) => downgrade::run(args, &session).await,
+        Command::Version(_) | Command::Completion(_) | Command::Options(_) => Ok(()),
+    }
+}

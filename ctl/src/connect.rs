@@ -1,0 +1,129 @@
+//! From the global flags to a client: endpoints, TLS, credentials. The only place that asks for a password to log in.
+
+use crate::cli::Global;
+use crate::failure::{Failure, Outcome};
+use crate::print::{Format, Printer};
+use quorate_client::{Client, Config, Credentials, Patience, Tls};
+use std::path::{Path, PathBuf};
+
+/// What every command gets: the flags, a client that is not connected yet, a printer.
+pub struct Session {
+    /// The global flags.
+    pub flags: Global,
+    /// The client; its calls end with the command timeout.
+    pub client: Client,
+    /// Prints in the chosen format.
+    pub printer: Printer,
+    /// `quoratectl`, or the name of the link it was called by.
+    pub program: &'static str,
+}
+
+impl Session {
+    /// Prepares a client. Dials nothing.
+    ///
+    /// # Errors
+    /// Flags that cannot be used: unknown format, unreadable certificate, no endpoint.
+    pub async fn open(flags: Global, program: &'static str) -> Outcome<Session> {
+        let printer = Printer { format: Format::parse(&flags.write_out)?, hex: flags.hex };
+        let client = Client::connect(config(&flags)?).await?;
+        Ok(Session { flags, client, printer, program })
+    }
+
+    /// The endpoints as given.
+    pub fn endpoints(&self) -> Vec<String> {
+        self.client.endpoints()
+    }
+}
+
+/// The client's configuration that the flags describe.
+pub fn config(flags: &Global) -> Outcome<Config> {
+    if !flags.discovery_srv.is_empty() {
+        let text =
+            "discovery by DNS SRV records is not available. Name the endpoints with --endpoints.";
+        return Err(Failure::bad_args(text));
+    }
+    let endpoints = flags.endpoints.iter().filter(|text| !text.is_empty()).cloned().collect();
+    let mut config = Config {
+        dial_timeout: flags.dial_timeout,
+        request_timeout: Some(flags.command_timeout()),
+        keepalive_time: flags.keepalive_time,
+        keepalive_timeout: flags.keepalive_timeout,
+        tls: tls(flags)?,
+        credentials: credentials(flags)?,
+        patience: Patience::UntilTimeout,
+        endpoints,
+        ..Config::default()
+    };
+    if let Ok(limit @ 1..) = usize::try_from(flags.max_request_bytes) {
+        config.send_limit_bytes = limit;
+    }
+    if let Ok(limit @ 1..) = usize::try_from(flags.max_recv_bytes) {
+        config.receive_limit_bytes = limit;
+    }
+    Ok(config)
+}
+
+fn tls(flags: &Global) -> Outcome<Option<Tls>> {
+    let (cert, key, ca) = (&flags.cert, &flags.key, &flags.cacert);
+    for (name, value) in [("cert", cert), ("key", key), ("cacert", ca)] {
+        if value.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(Failure::bad_args(format!("empty string is passed to --{name} option")));
+        }
+    }
+    if cert.is_some() != key.is_some() {
+        let show = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+        };
+        let (key, cert) = (show(key), show(cert));
+        let text = format!("KeyFile and CertFile must both be present[key: {key}, cert: {cert}]");
+        return Err(Failure::bad_args(text));
+    }
+    [cert, key, ca].into_iter().flatten().try_for_each(|path| readable(path))?;
+    // An endpoint without a scheme is secure exactly when TLS is configured, and skipping the verification alone
+    // does not configure it.
+    let is_https = flags.endpoints.iter().any(|text| text.starts_with("https:"));
+    let wanted = cert.is_some()
+        || ca.is_some()
+        || !flags.insecure_transport
+        || (flags.insecure_skip_tls_verify && is_https);
+    Ok(wanted.then(|| Tls {
+        ca: ca.clone(),
+        cert: cert.clone(),
+        key: key.clone(),
+        server_name: None,
+        skip_verify: flags.insecure_skip_tls_verify,
+    }))
+}
+
+/// Fails with Go's words if a file cannot be opened.
+fn readable(path: &Path) -> Outcome {
+    match std::fs::File::open(path) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let text = format!("open {}: {}", path.display(), crate::go::io_text(&error));
+            Err(Failure::bad_args(text))
+        }
+    }
+}
+
+fn credentials(flags: &Global) -> Outcome<Option<Credentials>> {
+    if !flags.auth_jwt_token.is_empty() {
+        return Ok(Some(Credentials::Token(flags.auth_jwt_token.clone())));
+    }
+    user_password(&flags.user, &flags.password)
+}
+
+/// Credentials from `name:password`, from both apart, or with a prompt.
+pub fn user_password(user: &str, password: &str) -> Outcome<Option<Credentials>> {
+    if user.is_empty() {
+        return Ok(None);
+    }
+    let (user, password) = if !password.is_empty() {
+        (user.to_owned(), password.to_owned())
+    } else if let Some((user, password)) = user.split_once(':') {
+        (user.to_owned(), password.to_owned())
+    } else {
+        (user.to_owned(), crate::password::ask("Password: ")?)
+    };
+    Ok(Some(Credentials::Password { user, password }))
+}
