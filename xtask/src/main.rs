@@ -9,7 +9,9 @@ mod demo;
 mod package;
 mod reference;
 mod repo;
+mod soak;
 mod test;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,8 @@ enum Command {
     Package(package::Options),
     /// Puts real etcd 3.7.1, 3.5.1 and 3.4.23 under target/reference
     Reference(reference::Options),
+    /// Long crash rounds on a whole cluster under writes
+    Soak(soak::Options),
     /// All tests, as CI runs them
     Test(test::Options),
     /// Answers puts and gets with a constant: the floor of the benchmark
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Package(options) => package::run(&options),
         Command::Reference(options) => reference::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Test(options) => test::run(&options),
         Command::EchoServer(options) => bench::serve_echo(&options),
     };

@@ -15,6 +15,9 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("xtask", &["quorate-proto", "quorate-etcd-files", "quorate-client", "quorate-server"]),
 ];
 
+/// How the comment begins over lints that differ from the workspace's.
+const OWN_LINTS: &str = "# The workspace's lints, but";
+
 /// `manifests`: the path and text of each crate's `Cargo.toml`.
 pub fn check(manifests: &[(String, String)]) -> Vec<Violation> {
     manifests.iter().flat_map(|(path, text)| crate_manifest(path, text)).collect()
@@ -36,9 +39,13 @@ fn crate_manifest(path: &str, text: &str) -> Vec<Violation> {
             found.push(Violation::new(path, line, says));
         }
     }
-    let keeps_lints = entries(text, "[lints]").iter().any(|(_, name)| name == "workspace");
-    if !keeps_lints {
-        found.push(Violation::new(path, 0, "the crate does not take the workspace's lints."));
+    let takes_lints = entries(text, "[lints]").iter().any(|(_, name)| name == "workspace");
+    let has_reason = text.lines().any(|line| line.starts_with(OWN_LINTS));
+    if !takes_lints && !has_reason {
+        let says = format!(
+            "the crate does not take the workspace's lints, nor says why: `{OWN_LINTS} …`."
+        );
+        found.push(Violation::new(path, 0, says));
     }
     found
 }

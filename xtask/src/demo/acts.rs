@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::ledger::nothing_lost;
-use super::load::PREFIX;
-use super::reads;
 use super::stage::Stage;
 use crate::cluster::{Process, free_ports};
+use crate::witness::{PREFIX, nothing_lost, reads};
 
 const ELECTION_MAX: Duration = Duration::from_secs(15);
 const READY_MAX: Duration = Duration::from_secs(60);

@@ -3,10 +3,7 @@
 
 mod acts;
 mod command;
-mod ledger;
-mod load;
 mod object_store;
-mod reads;
 mod stage;
 
 pub use command::{Options, run};

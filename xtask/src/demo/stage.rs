@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::ledger::Ledger;
-use super::load::Load;
 use super::object_store::{ACCESS_KEY, BUCKET, ObjectStore, SECRET_KEY};
 use crate::cluster::{Cluster, Plan, Process};
+use crate::witness::{Ledger, Load, Pace};
 
 const MEMBERS: usize = 3;
+/// About 40 puts a second: something moves on the dashboard, and the machine stays quiet.
+const GENTLE: Pace = Pace { writers: 4, rest: Duration::from_millis(100), first: 0 };
 /// How long the agent may take to end after SIGTERM.
 const AGENT_STOP_MAX: Duration = Duration::from_secs(10);
 
@@ -65,7 +66,7 @@ impl Stage {
         println!("demo: backup agent takes a backup every minute");
 
         let ledger = Arc::new(Ledger::default());
-        let load = Some(Load::start(&urls, &ledger)?);
+        let load = Some(Load::start(&urls, &ledger, GENTLE)?);
         println!("demo: a gentle load puts about 40 keys a second");
         Ok(Self { cluster, ledger, programs, agent, load, store, folder })
     }

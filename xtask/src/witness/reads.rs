@@ -1,4 +1,4 @@
-//! What the demo asks of a cluster: who leads, and what is in it.
+//! What is asked of a cluster afterwards: who leads, what is in it, and whether its members agree.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
