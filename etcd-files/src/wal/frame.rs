@@ -132,16 +132,21 @@ pub(super) fn decode(record: Bytes, previous_crc: u32) -> Result<(Record, u32), 
 /// True when a frame that cannot be read looks like a write that a power loss cut short, rather than like damage:
 /// a sector of it never reached the disk, and what is there does not contradict its length.
 ///
-/// `body` is what the file holds of the record; `body_offset` is where it starts in the file; `is_cut` says that the
+/// `body` is what the file holds of the record, without padding; `body_offset` is where it starts in the file; `is_cut` says that the
 /// file ends within the frame. etcd's rule (`wal/decoder.go`, isTornEntry) plus the check of the length, so that a flipped
 /// bit in a length never costs the records behind it.
 pub(super) fn looks_torn(body: &[u8], body_offset: u64, record_len: u64, is_cut: bool) -> bool {
     let first = ((SECTOR - body_offset % SECTOR) as usize).min(body.len());
-    let (head, rest) = body.split_at(first);
-    let is_zero = |sector: &[u8]| sector.iter().all(|byte| *byte == 0);
-    let zero_head = is_zero(head);
-    let zero_sector = zero_head || rest.chunks(SECTOR as usize).any(is_zero);
-    (is_cut || zero_sector) && (zero_head || agrees(body, record_len))
+    let sectors = [0..first].into_iter().chain(
+        (first..body.len())
+            .step_by(SECTOR as usize)
+            .map(|at| at..(at + SECTOR as usize).min(body.len())),
+    );
+    let is_zero = |sector: &std::ops::Range<usize>| body[sector.clone()].iter().all(|b| *b == 0);
+    let lost = sectors.filter(|sector| !sector.is_empty()).find(is_zero);
+    // Only what stands before the lost sector can contradict.
+    let known = lost.as_ref().map_or(body.len(), |sector| sector.start);
+    (is_cut || lost.is_some()) && agrees(&body[..known], record_len)
 }
 
 /// Does the beginning of a record agree with the length its frame claims? Too few bytes to tell is a yes.
@@ -173,5 +178,28 @@ fn agrees(body: &[u8], record_len: u64) -> bool {
             let before = (body.len() - rest.len()) as u64;
             before.checked_add(data_len) == Some(record_len)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record whose first bytes reached the disk and whose next sector did not is torn, wherever the sector begins;
+    /// one whose length contradicts its first bytes is damaged.
+    #[test]
+    fn a_lost_sector_is_a_torn_record() {
+        let mut frame = Vec::new();
+        push_frame(&mut frame, Kind::Entry, 77, &[&[b'x'; 1500]]);
+        let record_len = split_length(frame[..8].try_into().unwrap()).0;
+        for offset in 0..SECTOR {
+            let lost = (SECTOR - offset) as usize;
+            let mut body = frame[HEADER..HEADER + record_len as usize].to_vec();
+            assert!(!looks_torn(&body, offset, record_len, false));
+            body[lost..lost + SECTOR as usize].fill(0);
+            assert!(looks_torn(&body, offset, record_len, false), "lost from {lost}");
+            assert_eq!(looks_torn(&body, offset, record_len ^ 512, false), lost < 11, "{lost}");
+        }
+        assert!(looks_torn(&frame[HEADER..700], 0, record_len, true));
     }
 }

@@ -7,6 +7,8 @@ mod entry;
 mod entry_reader;
 mod filler;
 mod frame;
+#[cfg(test)]
+mod power_loss_tests;
 mod reader;
 mod repair;
 mod replay;
