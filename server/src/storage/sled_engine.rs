@@ -5,8 +5,9 @@
 //! 1. `quorate-sled-sync` turns sled's weak sync into `fdatasync`; every open proves that it does, or fails.
 //! 2. Values are cut into chunks, so that no page grows large enough for sled to put it into a file it never syncs.
 //! 3. What sled forgets to sync when it makes a database is synced here. It panics over damaged files: whoever opens catches that.
-//! 4. sled's own flush thread is off: it flushes when the backend says so.
-//! 5. A view keeps the old value of every row that is changed while it lives.
+//! 4. What a crash during an open left of sled's own snapshot is removed before the next open, which it would stop.
+//! 5. sled's own flush thread is off: it flushes when the backend says so.
+//! 6. A view keeps the old value of every row that is changed while it lives.
 //!
 //! There is one tree. The first byte of a key tells what it is:
 //! ```text
@@ -105,6 +106,7 @@ impl SledEngine {
         if !path.join("conf").exists() || !path.join("db").exists() {
             return Err(EngineError::Corrupt("the directory lacks sled's files".to_owned()));
         }
+        remove_unfinished_snapshots(path)?;
         let engine = Self::start(path, options)?;
         let store = &engine.store;
         match store.fact(FORMAT_VERSION_FACT)? {
@@ -168,6 +170,18 @@ fn open_when_free(config: &sled::Config) -> Result<sled::Db, EngineError> {
             outcome => return outcome,
         }
     }
+}
+
+/// Removes what a crash left of a snapshot that sled was writing. sled names it `snap.N.generating` and gives it its real
+/// name once it is synced, but at the next open takes it for the newest snapshot, and for a damaged one.
+fn remove_unfinished_snapshots(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|suffix| suffix == "generating") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a new database durable: its files, their names, and its own name. Keeps others from reading it.
@@ -553,5 +567,32 @@ fn sled_error(error: sled::Error) -> EngineError {
         sled::Error::CollectionNotFound(_) | sled::Error::ReportableBug(_) => {
             EngineError::Other(error.to_string())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: SledOptions = SledOptions { cache_bytes: 1 << 20, syncs: true };
+
+    /// A snapshot that a crash left unfinished does not stop the next open.
+    #[test]
+    fn unfinished_snapshot_is_no_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        drop(SledEngine::create(&path, OPTIONS).unwrap());
+        fs::write(path.join("snap.7FFFFFFFFFFFFFFF.generating"), "").unwrap();
+        SledEngine::open(&path, OPTIONS).unwrap();
+    }
+
+    /// A sled database of another program is told from a Quorate state.
+    #[test]
+    fn foreign_database_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        drop(sled::Config::new().path(&path).flush_every_ms(None).open().unwrap());
+        let outcome = SledEngine::open(&path, OPTIONS);
+        assert!(matches!(outcome, Err(EngineError::Foreign(_))));
     }
 }

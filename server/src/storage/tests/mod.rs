@@ -4,4 +4,5 @@ mod backend;
 mod conformance;
 mod model;
 mod power_loss;
+mod power_loss_process;
 mod refusal;
