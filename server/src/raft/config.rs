@@ -11,12 +11,40 @@ pub const APPLY_MAX: usize = 200;
 pub const APPLY_GAP_MAX: u64 = 5000;
 /// Proposals that wait to be handed to the leader.
 pub const PROPOSE_QUEUE: usize = 8192;
+/// Proposals of this member without an outcome, after which more are refused.
+pub const PROPOSALS_MAX: usize = 65_536;
+/// Pause before a proposal that a leader refused is offered again, unless the leader changes earlier.
+pub const REJECTED_PAUSE: Duration = Duration::from_millis(25);
 /// Reads that wait for a read index.
 pub const READ_QUEUE: usize = 16_384;
 /// Time an unanswered read index is asked for again after (etcd's readIndexRetryTime).
 pub const READ_RETRY: Duration = Duration::from_millis(500);
 /// Largest chunk of a snapshot on the wire, in bytes.
 pub const SNAPSHOT_CHUNK: usize = 1 << 20;
+
+/// Hears what raft measures; `metrics` turns it into etcd's series. All methods return at once.
+pub trait Observer: Send + Sync + 'static {
+    /// The log was synced (`etcd_disk_wal_fsync_duration_seconds`).
+    fn wal_synced(&self, _took: Duration) {}
+    /// A proposal was handed in (`etcd_server_proposals_pending` goes up).
+    fn proposal_started(&self) {}
+    /// A proposal has its outcome, or failed (`pending` goes down, `etcd_server_proposals_failed_total` up).
+    fn proposal_ended(&self, _failed: bool) {}
+    /// A read index was not confirmed in time (`etcd_server_slow_read_indexes_total`).
+    fn read_index_slow(&self) {}
+    /// No read index at all (`etcd_server_read_indexes_failed_total`).
+    fn read_index_failed(&self) {}
+    /// A snapshot was sent to a peer, or could not be.
+    fn snapshot_sent(&self, _to: MemberId, _took: Duration, _failed: bool) {}
+    /// A snapshot was received from a peer, or broke off.
+    fn snapshot_received(&self, _took: Duration, _failed: bool) {}
+}
+
+/// Hears nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {}
 
 /// Settings of one member.
 #[derive(Clone, Debug)]

@@ -100,19 +100,7 @@ pub struct StoredMembership {
 impl StoredMembership {
     /// The bytes that a machine keeps with its applied mark, and that a log entry carries in field 1001.
     pub fn encode(&self) -> Bytes {
-        let member = |(id, peer): (&MemberId, &Peer)| quoratepb::MembershipMember {
-            id: *id,
-            peer_urls: peer.peer_urls.clone(),
-            is_learner: peer.is_learner,
-            is_joining: peer.is_joining,
-        };
-        let message = quoratepb::Membership {
-            term: self.mark.term,
-            index: self.mark.index,
-            leader_member_id: self.mark.leader_member_id,
-            members: self.membership.members.iter().map(member).collect(),
-        };
-        message.encode_to_vec().into()
+        self.to_message().encode_to_vec().into()
     }
 
     /// Reads what [`StoredMembership::encode`] wrote.
@@ -120,18 +108,36 @@ impl StoredMembership {
     /// # Errors
     /// The bytes are not a membership.
     pub fn decode(bytes: Bytes) -> Result<StoredMembership, prost::DecodeError> {
-        let message = quoratepb::Membership::decode(bytes)?;
+        quoratepb::Membership::decode(bytes).map(StoredMembership::from_message)
+    }
+
+    pub(super) fn to_message(&self) -> quoratepb::Membership {
+        let member = |(id, peer): (&MemberId, &Peer)| quoratepb::MembershipMember {
+            id: *id,
+            peer_urls: peer.peer_urls.clone(),
+            is_learner: peer.is_learner,
+            is_joining: peer.is_joining,
+        };
+        quoratepb::Membership {
+            term: self.mark.term,
+            index: self.mark.index,
+            leader_member_id: self.mark.leader_member_id,
+            members: self.membership.members.iter().map(member).collect(),
+        }
+    }
+
+    pub(super) fn from_message(message: quoratepb::Membership) -> StoredMembership {
         let peer = |member: quoratepb::MembershipMember| {
             let quoratepb::MembershipMember { id, peer_urls, is_learner, is_joining } = member;
             (id, Peer { peer_urls, is_learner, is_joining })
         };
-        Ok(StoredMembership {
+        StoredMembership {
             mark: AppliedMark {
                 term: message.term,
                 index: message.index,
                 leader_member_id: message.leader_member_id,
             },
             membership: Membership { members: message.members.into_iter().map(peer).collect() },
-        })
+        }
     }
 }

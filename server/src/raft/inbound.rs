@@ -1,0 +1,317 @@
+//! What arrives from peers: decoded, handed to openraft or to the leader's side, and answered.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use openraft::raft::StreamAppendResult;
+use quorate_etcd_files::disk::{Disk, File};
+use quorate_proto::quoratepb as pb;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::Core;
+use super::apply::Image;
+use super::config::Observer;
+use super::core::{
+    CoreSnapshot, CoreSnapshotMeta, Setback, SetbackSink, SubmissionResponder, TypeConfig,
+    core_stored_membership,
+};
+use super::leader::Heard;
+use super::leading::{Leading, Refusal};
+use super::machine::Command;
+use super::membership::StoredMembership;
+use super::transport::{Answers, Call, ForwardHandler, PeerError, PeerHandler};
+use super::wire;
+use crate::types::MemberId;
+
+/// Answers to a relaying follower that wait to be sent.
+const RELAY_ANSWERS: usize = 4096;
+
+/// Tells whether a member has been removed from the cluster.
+pub type IsRemoved = Arc<dyn Fn(MemberId) -> bool + Send + Sync>;
+
+/// The receiving end of a member.
+pub(super) struct Inbound {
+    pub(super) core: Core,
+    pub(super) heard: Arc<Heard>,
+    pub(super) leading: Arc<Leading>,
+    pub(super) is_removed: IsRemoved,
+    pub(super) forward: Arc<OnceLock<Arc<dyn ForwardHandler>>>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) snap_dir: PathBuf,
+    pub(super) observer: Arc<dyn Observer>,
+}
+
+fn stopped() -> PeerError {
+    PeerError::Refused("the member is stopping".to_owned())
+}
+
+impl PeerHandler for Inbound {
+    fn admit(&self, from: MemberId) -> Result<(), PeerError> {
+        if (self.is_removed)(from) { Err(PeerError::Removed) } else { Ok(()) }
+    }
+
+    fn append(
+        &self,
+        from: MemberId,
+        requests: BoxStream<'static, pb::AppendRequest>,
+    ) -> Answers<pb::AppendResponse> {
+        let heard = self.heard.clone();
+        let requests = requests.scan((), move |(), request| {
+            heard.note(from);
+            let request = wire::append_from(request);
+            if let Err(reason) = &request {
+                // Ends the stream; the leader sends again, and if it was damage it is seen again.
+                tracing::error!(from = format_args!("{from:x}"), reason, "cannot read an append");
+            }
+            std::future::ready(request.ok())
+        });
+        let answers = self.core.stream_append(requests);
+        let answer = |result: Result<StreamAppendResult<TypeConfig>, _>| match result {
+            Ok(result) => Ok(wire::appended_to(&result)),
+            Err(_) => Err(stopped()),
+        };
+        answers.map(answer).boxed()
+    }
+
+    fn vote(&self, request: pb::VoteRequest) -> Call<pb::VoteResponse> {
+        let core = self.core.clone();
+        Box::pin(async move {
+            let is_pre_vote = request.is_pre_vote;
+            let request = wire::vote_from(request);
+            let answer =
+                if is_pre_vote { core.pre_vote(request).await } else { core.vote(request).await };
+            answer.map(|answer| wire::voted_to(&answer)).map_err(|_| stopped())
+        })
+    }
+
+    fn transfer_leader(
+        &self,
+        request: pb::TransferLeaderRequest,
+    ) -> Call<pb::TransferLeaderResponse> {
+        let core = self.core.clone();
+        Box::pin(async move {
+            match core.handle_transfer_leader(wire::transfer_from(request)).await {
+                Ok(Ok(())) => {
+                    Ok(pb::TransferLeaderResponse { accepted: true, ..Default::default() })
+                }
+                Ok(Err(error)) => {
+                    Ok(pb::TransferLeaderResponse { accepted: false, reason: error.to_string() })
+                }
+                Err(_) => Err(stopped()),
+            }
+        })
+    }
+
+    fn install_snapshot(
+        &self,
+        chunks: BoxStream<'static, Result<pb::SnapshotChunk, PeerError>>,
+    ) -> Call<pb::SnapshotResponse> {
+        let (core, disk, dir) = (self.core.clone(), self.disk.clone(), self.snap_dir.clone());
+        let (observer, heard) = (self.observer.clone(), self.heard.clone());
+        Box::pin(async move {
+            let start = Instant::now();
+            let result = receive(&core, disk, &dir, &heard, chunks).await;
+            observer.snapshot_received(start.elapsed(), result.is_err());
+            if let Err(error) = &result {
+                tracing::warn!(%error, "could not receive a snapshot");
+            }
+            result
+        })
+    }
+
+    fn relay(
+        &self,
+        from: MemberId,
+        mut requests: BoxStream<'static, pb::RelayRequest>,
+    ) -> Answers<pb::RelayResponse> {
+        let (answers, receiver) = mpsc::channel(RELAY_ANSWERS);
+        let (core, leading) = (self.core.clone(), self.leading.clone());
+        let sink = Arc::new(FollowerSink(answers.clone()));
+        tokio::spawn(async move {
+            while let Some(request) = requests.next().await {
+                let ids = request.request_ids.iter().copied();
+                for (id, bytes) in ids.zip(request.proposals) {
+                    let responder = SubmissionResponder::new(id, sink.clone());
+                    let command = Arc::new(Command::encoded(bytes));
+                    if core.client_write_ff(command, Some(responder)).await.is_err() {
+                        sink.setback(id, Setback::Rejected);
+                    }
+                }
+                if let Some(number) = request.read {
+                    tokio::spawn(answer_read(leading.clone(), number, answers.clone()));
+                }
+                if let Some(change) = request.conf_change {
+                    tokio::spawn(answer_change(leading.clone(), change, answers.clone()));
+                }
+            }
+            tracing::debug!(from = format_args!("{from:x}"), "a follower's line has ended");
+        });
+        ReceiverStream::new(receiver).map(Ok).boxed()
+    }
+
+    fn forward(&self, from: MemberId, request: pb::ForwardRequest) -> Call<pb::ForwardResponse> {
+        let handler = self.forward.get().cloned();
+        Box::pin(async move {
+            let handler = handler
+                .ok_or_else(|| PeerError::Refused("the member is still starting".to_owned()))?;
+            let answer = handler.handle(from, request.kind, request.body).await;
+            let is_refusal = answer.is_err();
+            let body = answer.unwrap_or_else(|refusal| refusal);
+            Ok(pb::ForwardResponse { body, is_refusal })
+        })
+    }
+}
+
+/// Tells a follower of setbacks. If it does not read them, they are lost, and its callers wait until their time is up.
+struct FollowerSink(mpsc::Sender<pb::RelayResponse>);
+
+impl SetbackSink for FollowerSink {
+    fn setback(&self, request_id: u64, setback: Setback) {
+        let mut answer = pb::RelayResponse::default();
+        match setback {
+            Setback::Rejected => answer.rejected.push(request_id),
+            Setback::Discarded => answer.discarded.push(request_id),
+        }
+        // Called from openraft's core, which must not wait.
+        let _ = self.0.try_send(answer);
+    }
+}
+
+async fn answer_read(leading: Arc<Leading>, number: u64, answers: mpsc::Sender<pb::RelayResponse>) {
+    let index = leading.read_index().await.ok();
+    let answer = pb::RelayResponse { read: Some(number), index, ..Default::default() };
+    // The follower may be gone.
+    let _ = answers.send(answer).await;
+}
+
+async fn answer_change(
+    leading: Arc<Leading>,
+    change: quorate_proto::raftpb::ConfChange,
+    answers: mpsc::Sender<pb::RelayResponse>,
+) {
+    let id = change.id();
+    let mut answer = pb::RelayResponse::default();
+    match leading.change(change).await {
+        // The follower's caller hears of it when the follower applies it.
+        Ok(()) => return,
+        Err(Refusal::NotNow | Refusal::Stopped) => answer.rejected.push(id),
+        Err(Refusal::Unknown) => answer.discarded.push(id),
+        Err(Refusal::Invalid(reason)) => {
+            answer.conf_change_id = id;
+            answer.conf_change_refusal = reason;
+        }
+    }
+    // The follower may be gone.
+    let _ = answers.send(answer).await;
+}
+
+/// Receives an image into a temporary file and installs it.
+async fn receive(
+    core: &Core,
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    heard: &Heard,
+    mut chunks: BoxStream<'static, Result<pb::SnapshotChunk, PeerError>>,
+) -> Result<pb::SnapshotResponse, PeerError> {
+    let refused = |reason: &str| PeerError::Refused(reason.to_owned());
+    let first = chunks.next().await.ok_or_else(|| refused("an empty snapshot"))??;
+    let header = first.header.ok_or_else(|| refused("a snapshot without description"))?;
+    let vote = wire::ballot_from(header.ballot);
+    let last = wire::log_id_from(header.last.ok_or_else(|| refused("a snapshot of nothing"))?);
+    let membership = StoredMembership::from_message(header.membership.unwrap_or_default());
+    tracing::info!(index = last.index, "receiving a snapshot");
+    let path = dir.join(format!("tmp{:016x}{:08x}", last.index, rand::random::<u32>()));
+    let mut incoming = Incoming::create(disk, path)?;
+    while let Some(chunk) = chunks.next().await {
+        heard.note(vote.leader_id.node_id);
+        let chunk = chunk?;
+        incoming = tokio::task::spawn_blocking(move || incoming.take(&chunk))
+            .await
+            .map_err(|error| PeerError::Refused(error.to_string()))??;
+    }
+    let path = incoming.finish()?;
+    let meta = CoreSnapshotMeta {
+        last_log_id: Some(last),
+        last_membership: core_stored_membership(&membership),
+    };
+    tracing::info!(index = last.index, "applying snapshot");
+    let image = Image::File { path: path.clone(), membership };
+    let snapshot = CoreSnapshot { meta, snapshot: image };
+    let answer = core.install_full_snapshot(vote, snapshot).await;
+    // Where openraft had no use for it the file is still there.
+    let _ = std::fs::remove_file(&path);
+    let answer = answer.map_err(|_| stopped())?;
+    tracing::info!(index = last.index, "applied snapshot");
+    Ok(pb::SnapshotResponse { ballot: Some(wire::ballot_to(&answer.vote)) })
+}
+
+/// A file that is being received; removed unless it is finished.
+struct Incoming {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    file: Arc<dyn File>,
+    length: u64,
+    crc: u32,
+    is_whole: bool,
+    is_kept: bool,
+}
+
+impl Incoming {
+    fn create(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Incoming, PeerError> {
+        let file = disk.create(&path).map_err(|error| failed(&path, &error))?;
+        Ok(Incoming { disk, path, file, length: 0, crc: 0, is_whole: false, is_kept: false })
+    }
+
+    fn take(mut self, chunk: &pb::SnapshotChunk) -> Result<Incoming, PeerError> {
+        if let Some(crc) = chunk.crc {
+            if crc != self.crc {
+                return Err(PeerError::Refused("the snapshot was damaged on its way".to_owned()));
+            }
+            self.file.sync_data().map_err(|error| failed(&self.path, &error))?;
+            self.is_whole = true;
+        }
+        if !chunk.data.is_empty() {
+            let written = self.file.write_all_at(&chunk.data, self.length);
+            written.map_err(|error| failed(&self.path, &error))?;
+            self.length += chunk.data.len() as u64;
+            self.crc = crc32c::crc32c_append(self.crc, &chunk.data);
+        }
+        Ok(self)
+    }
+
+    fn finish(mut self) -> Result<PathBuf, PeerError> {
+        if !self.is_whole {
+            return Err(PeerError::Unreachable("the snapshot broke off".to_owned()));
+        }
+        self.is_kept = true;
+        Ok(self.path.clone())
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // Left-overs are removed at start at the latest.
+            let _ = self.disk.remove_file(&self.path);
+        }
+    }
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> PeerError {
+    PeerError::Refused(format!("{}: {error}", path.display()))
+}
+
+/// Removes what an interrupted receive left behind.
+pub(super) fn remove_left_overs(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
+    for path in disk.list(dir)? {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("tmp") {
+            disk.remove_file(&path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,302 @@
+//! Start of a member: the log is opened, what is committed is applied again, then openraft runs.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::{Config, SnapshotPolicy};
+use quorate_etcd_files::disk::Disk;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::Core;
+use super::apply::{self, Progress};
+use super::config::{Observer, PROPOSE_QUEUE, READ_QUEUE, RaftConfig};
+use super::core::{Setback, SetbackSink};
+use super::error::Fatal;
+use super::handle::{Raft, Shared};
+use super::inbound::{Inbound, IsRemoved, remove_left_overs};
+use super::leader::{Heard, LeaderInfo, LeaderWatch, Role};
+use super::leading::{Leading, Refusal};
+use super::log::{self, LogIdentity, Opened};
+use super::machine::Machine;
+use super::network::Network;
+use super::read;
+use super::relay::{Relay, RelayAnswers};
+use super::transport::{PeerError, SharedTransport};
+use super::waiters::{Notice, RequestIds, Waiters};
+
+/// What a member needs of its surroundings.
+pub struct Surroundings {
+    /// The way to the peers.
+    pub transport: SharedTransport,
+    /// Where the log and received snapshots are.
+    pub disk: Arc<dyn Disk>,
+    /// Hears what is measured.
+    pub observer: Arc<dyn Observer>,
+    /// Tells whether a member has been removed, so that it can be told.
+    pub is_removed: IsRemoved,
+}
+
+impl<O: Send + 'static> Raft<O> {
+    /// Starts a member on a bootstrapped log, or on one that has been running. Returns once all that is known to be
+    /// committed is applied; a leader need not be known yet.
+    ///
+    /// # Errors
+    /// The log is damaged, another member's, or does not fit the machine's state.
+    pub async fn start<M: Machine<Outcome = O>>(
+        config: RaftConfig,
+        machine: M,
+        surroundings: Surroundings,
+    ) -> Result<Raft<O>, Fatal> {
+        let Surroundings { transport, disk, observer, is_removed } = surroundings;
+        remove_left_overs(disk.as_ref(), &config.snap_dir)
+            .map_err(|error| Fatal::new(format_args!("{}: {error}", config.snap_dir.display())))?;
+        let opened = open_log(&config, &machine, &transport, &disk, &observer).await?;
+        let Opened { store, thread: writer_thread, applied, newest } = opened;
+        transport.update_peers(&newest);
+
+        let progress = Arc::new(Progress::new(&applied));
+        let waiters = Arc::new(Waiters::new());
+        let started = Arc::new(AtomicBool::new(false));
+        let (door, apply_thread) = apply::start(
+            machine,
+            waiters.clone(),
+            progress.clone(),
+            store.clone(),
+            started.clone(),
+        )?;
+        let removed = watch::Sender::new(false);
+        let network = Network {
+            transport: transport.clone(),
+            observer: observer.clone(),
+            removed: removed.clone(),
+        };
+        let core_config = Arc::new(core_config(&config).validate().map_err(Fatal::new)?);
+        let core = Core::new(config.member_id, core_config, network, store.clone(), door).await;
+        let core = core.map_err(|error| first_cause(&progress, &store, &error))?;
+        started.store(true, Ordering::Release);
+
+        let heard = Arc::new(Heard::default());
+        let forward = Arc::new(OnceLock::new());
+        let leading = Arc::new(Leading {
+            core: core.clone(),
+            progress: progress.clone(),
+            change: Default::default(),
+        });
+        let handler = Arc::new(Inbound {
+            core: core.clone(),
+            heard: heard.clone(),
+            leading: leading.clone(),
+            is_removed,
+            forward: forward.clone(),
+            disk,
+            snap_dir: config.snap_dir.clone(),
+            observer: observer.clone(),
+        });
+        let leader_info = watch::Sender::new(LeaderInfo::default());
+        let (relay, relay_items) = mpsc::channel(PROPOSE_QUEUE);
+        let (reads, read_waiters) = mpsc::channel(READ_QUEUE);
+        let shared = Arc::new(Shared {
+            ids: RequestIds::new(config.member_id),
+            core,
+            log: store,
+            waiters: waiters.clone(),
+            progress: progress.clone(),
+            transport: transport.clone(),
+            leader: leader_info.subscribe(),
+            leading,
+            relay,
+            reads,
+            observer,
+            handler,
+            forward,
+            removed: removed.clone(),
+            stopping: CancellationToken::new(),
+            threads: parking_lot::Mutex::new(vec![writer_thread, apply_thread]),
+            config,
+        });
+        let answers = Arc::new(RelayHears { waiters, removed });
+        let relay_task = Relay {
+            member_id: shared.config.member_id,
+            transport,
+            leader: leader_info.subscribe(),
+            answers,
+        };
+        spawn_tasks(&shared, heard, leader_info, relay_task, relay_items, read_waiters);
+        Ok(Raft { shared })
+    }
+}
+
+async fn open_log<M: Machine>(
+    config: &RaftConfig,
+    machine: &M,
+    transport: &SharedTransport,
+    disk: &Arc<dyn Disk>,
+    observer: &Arc<dyn Observer>,
+) -> Result<Opened, Fatal> {
+    let identity = LogIdentity {
+        dir: config.wal_dir.clone(),
+        member_id: config.member_id,
+        cluster_id: config.cluster_id,
+        catchup_entries: config.snapshot_catchup_entries,
+        segments_kept: config.max_wals,
+        is_sync_off: config.unsafe_no_fsync,
+    };
+    let (disk, observer, applied) = (disk.clone(), observer.clone(), machine.applied());
+    let transport = transport.clone();
+    let seen = Arc::new(move |membership: &super::membership::Membership| {
+        transport.update_peers(membership);
+    });
+    let open = move || log::open(disk, &identity, applied, seen, observer);
+    tokio::task::spawn_blocking(open).await.map_err(Fatal::new)?
+}
+
+/// The error that came first: openraft only knows that something failed.
+fn first_cause(progress: &Progress, store: &log::LogStore, error: &dyn std::fmt::Display) -> Fatal {
+    let from_machine = progress.fatal.borrow().clone();
+    from_machine.or_else(|| store.fatal().borrow().clone()).unwrap_or_else(|| Fatal::new(error))
+}
+
+/// openraft's settings for etcd's.
+///
+/// openraft's election timeout begins after a lease of `election_timeout_max`: with 0.7 and 0.35 of etcd's timeout a
+/// follower campaigns 1.05 to 1.4 timeouts after it last heard the leader (etcd: 1 to 2). Its heartbeat interval is
+/// also the time it waits for an answer, so it is long, and [`LeaderWatch`] sends heartbeats at etcd's interval.
+pub(super) fn core_config(config: &RaftConfig) -> Config {
+    let election = (config.election.as_millis() as u64).max(20);
+    let minimum = election * 35 / 100;
+    Config {
+        cluster_name: format!("{:x}", config.cluster_id),
+        election_timeout_min: minimum,
+        election_timeout_max: (election * 7 / 10).max(minimum + 1),
+        heartbeat_interval: minimum - 1,
+        heartbeat_min_interval: Some(0),
+        install_snapshot_timeout: Duration::from_secs(3600).as_millis() as u64,
+        max_payload_entries: 4096,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_count.max(1)),
+        max_in_snapshot_log_to_keep: config.snapshot_catchup_entries,
+        purge_batch_size: 1,
+        enable_pre_vote: Some(config.pre_vote),
+        enable_leader_restore: Some(false),
+        backoff: "20ms 50ms 100ms 200ms ...500ms".to_owned(),
+        ..Config::default()
+    }
+}
+
+fn spawn_tasks<O: Send + 'static>(
+    shared: &Arc<Shared<O>>,
+    heard: Arc<Heard>,
+    info: watch::Sender<LeaderInfo>,
+    relay: Relay,
+    relay_items: mpsc::Receiver<super::relay::RelayItem>,
+    read_waiters: mpsc::Receiver<read::ReadWaiter>,
+) {
+    let config = &shared.config;
+    let leader_watch = LeaderWatch {
+        core: shared.core.clone(),
+        member_id: config.member_id,
+        heard,
+        heartbeat: config.heartbeat,
+        election: config.election,
+        info,
+    };
+    let stopping = &shared.stopping;
+    let until_stop = |stopping: &CancellationToken| stopping.clone().cancelled_owned();
+    spawn_until(until_stop(stopping), leader_watch.run());
+    spawn_until(until_stop(stopping), relay.run(relay_items));
+    spawn_until(until_stop(stopping), read::collect(shared.clone(), read_waiters));
+    spawn_until(until_stop(stopping), watch_membership(shared.clone()));
+    spawn_until(until_stop(stopping), watch_fatal(shared.clone()));
+    spawn_until(until_stop(stopping), welcome_joining(shared.clone()));
+}
+
+fn spawn_until(
+    stop: impl Future<Output = ()> + Send + 'static,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stop => {}
+            () = task => {}
+        }
+    });
+}
+
+/// Keeps the transport's addresses as they are applied. (Those in the log are told by the log itself.)
+async fn watch_membership<O>(shared: Arc<Shared<O>>) {
+    let mut membership = shared.progress.membership.subscribe();
+    while membership.changed().await.is_ok() {
+        let stored = membership.borrow_and_update().clone();
+        shared.transport.update_peers(&stored.membership);
+    }
+}
+
+/// Brings errors of the log and of openraft to where the node looks for them.
+async fn watch_fatal<O>(shared: Arc<Shared<O>>) {
+    let mut log = shared.log.fatal();
+    let mut metrics = shared.core.metrics();
+    loop {
+        tokio::select! {
+            _ = log.changed() => {}
+            changed = metrics.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+        if let Some(fatal) = log.borrow_and_update().clone() {
+            shared.progress.fail(&fatal);
+            return;
+        }
+        let running = metrics.borrow_and_update().running_state.clone();
+        if let Err(error) = running {
+            if !shared.stopping.is_cancelled() {
+                shared.progress.fail(&Fatal::new(error));
+            }
+            return;
+        }
+    }
+}
+
+/// On the leader: lets voters count that have caught up.
+async fn welcome_joining<O>(shared: Arc<Shared<O>>) {
+    let mut ticks = tokio::time::interval(shared.config.heartbeat);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if shared.leader.borrow().role != Role::Leader {
+            continue;
+        }
+        match shared.leading.welcome().await {
+            Ok(()) | Err(Refusal::NotNow | Refusal::Unknown) => {}
+            Err(Refusal::Invalid(reason)) => {
+                tracing::debug!(reason, "a joining voter cannot be counted yet");
+            }
+            Err(Refusal::Stopped) => return,
+        }
+    }
+}
+
+/// What the relay's answers mean for this member's callers.
+struct RelayHears<O> {
+    waiters: Arc<Waiters<O>>,
+    removed: watch::Sender<bool>,
+}
+
+impl<O: Send + 'static> RelayAnswers for RelayHears<O> {
+    fn setback(&self, request_id: u64, setback: Setback) {
+        self.waiters.setback(request_id, setback);
+    }
+
+    fn refused(&self, request_id: u64, reason: String) {
+        self.waiters.tell(request_id, Notice::Refused(reason));
+    }
+
+    fn peer_error(&self, error: &PeerError) {
+        if *error == PeerError::Removed {
+            self.removed.send_if_modified(|removed| !std::mem::replace(removed, true));
+        }
+    }
+}
