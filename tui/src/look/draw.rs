@@ -96,19 +96,23 @@ pub fn clip(text: &str, width: usize, cut: &str) -> String {
     if width >= cut.width() { kept + cut } else { kept }
 }
 
-/// Breaks a text into lines of at most `width` columns, between words where possible.
+/// Breaks a text into lines of at most `width` columns, between words where possible. The spaces that a line of the
+/// text begins with are kept, as indented JSON needs it.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
-        let mut line = String::new();
-        for word in paragraph.split(' ') {
-            let gap = usize::from(!line.is_empty());
-            if line.width() + gap + word.width() > width && !line.is_empty() {
+        let words = paragraph.trim_start_matches(' ');
+        let indent = (paragraph.len() - words.len()).min(width - 1);
+        let mut line = " ".repeat(indent);
+        let mut is_empty = true;
+        for word in words.split(' ') {
+            if line.width() + usize::from(!is_empty) + word.width() > width && !is_empty {
                 lines.push(std::mem::take(&mut line));
-            } else if gap == 1 {
+            } else if !is_empty {
                 line.push(' ');
             }
+            is_empty = false;
             for letter in word.chars() {
                 if line.width() + letter.width().unwrap_or(0) > width {
                     lines.push(std::mem::take(&mut line));
@@ -139,6 +143,6 @@ mod tests {
     fn wrap_breaks_between_words() {
         assert_eq!(wrap("one two three", 8), ["one two", "three"]);
         assert_eq!(wrap("abcdefgh ij", 3), ["abc", "def", "gh", "ij"]);
-        assert_eq!(wrap("a\n\nb", 9), ["a", "", "b"]);
+        assert_eq!(wrap("a\n\n  b c", 9), ["a", "", "  b c"]);
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn quorum(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
         return Verdict::NotKnown(reason.into());
     };
     let evidence =
-        format!("{} of {} voters answer, {} are needed", quorum.up, quorum.voters, quorum.needed());
+        format!("{} of {} voters up, {} needed", quorum.up, quorum.voters, quorum.needed());
     let is_serving = snapshot.is_serving.known() == Some(&true);
     let (severity, title, advice) = match quorum.margin() {
         None if is_serving => (

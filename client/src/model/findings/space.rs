@@ -54,7 +54,7 @@ pub(super) fn quota(snapshot: &ClusterSnapshot, thresholds: &Thresholds) -> Verd
             severity: if is_critical { Severity::Critical } else { Severity::Warning },
             member: Some(member.id),
             title: format!("{} has used {:.0} % of its quota", member.label(), share * 100.0),
-            evidence: format!("{size} of {quota} bytes; at 100 % all writes are refused"),
+            evidence: format!("{} of {} MiB; at 100 % all writes are refused", mib(size), mib(quota)),
             advice: "Compact old revisions and defragment, or raise --quota-backend-bytes on every member.".into(),
         })
     });
@@ -81,11 +81,15 @@ pub(super) fn fragmentation(snapshot: &ClusterSnapshot, thresholds: &Thresholds)
                 (1.0 - share) * 100.0,
                 member.label()
             ),
-            evidence: format!("{in_use} of {size} bytes in use"),
+            evidence: format!("{} of {} MiB in use", mib(in_use), mib(size)),
             advice:
                 "Defragment one member after the other, the leader last; each is blocked meanwhile."
                     .into(),
         })
     });
     Verdict::Checked(findings.collect())
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes >> 20
 }

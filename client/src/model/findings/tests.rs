@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::report::RULES;
 use super::*;
 use crate::model::{
-    Alarm, AlarmKind, ClusterId, Health, Quorum, StrangerEndpoint, StrangerState, Value, samples,
+    Alarm, AlarmKind, ClusterId, ClusterSnapshot, Health, Quorum, StrangerEndpoint, StrangerState,
+    Value, samples,
 };
 
 fn report(change: impl FnOnce(&mut ClusterSnapshot)) -> Report {

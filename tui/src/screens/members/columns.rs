@@ -155,7 +155,7 @@ impl Column {
             Self::Id => 16,
             Self::Version => longest(|m| m.version.last().cloned().unwrap_or_default(), 7, 14),
             Self::Term => 5,
-            Self::Index => longest(index, 9, 13),
+            Self::Index => longest(index, 10, 14),
             Self::Lag => 5,
             Self::Database => 11,
             Self::Alarms => 8,
@@ -166,9 +166,9 @@ impl Column {
     }
 }
 
-/// The index as shown; it gains a digit so rarely that the table may move for it.
+/// The index at its longest, the mark for a stale one included; it gains a digit so rarely that the table may move for it.
 fn index(member: &MemberSnapshot) -> String {
-    member.applied_index.last().map(|index| count(*index)).unwrap_or_default()
+    member.applied_index.last().map(|index| format!("~{}", count(*index))).unwrap_or_default()
 }
 
 /// The columns that fit into `width`, placed.

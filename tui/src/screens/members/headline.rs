@@ -32,7 +32,7 @@ pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect, is_live: bo
         }
         area.skip();
     }
-    super::below(rect, 5)
+    super::page::below(rect, 5)
 }
 
 fn title(app: &App, look: &Look, area: &mut Area<'_>, is_live: bool) {
@@ -109,16 +109,16 @@ fn tiles(cluster: &ClusterSnapshot, look: &Look) -> Vec<Tile> {
     let tile = |label, width, value, style| Tile { label, width, value, style };
     vec![
         tile("QUORUM", 23, quorum, quorum_style),
-        tile("LEADER", 12, leader, leader_style),
-        tile("TERM", 7, figure(&cluster.term, look, |n| count(*n)), theme.text),
+        tile("LEADER", 11, leader, leader_style),
+        tile("TERM", 6, figure(&cluster.term, look, |n| count(*n)), theme.text),
         tile(
             "REVISION",
-            14,
+            13,
             figure(&cluster.revision, look, |n| count(n.unsigned_abs())),
             theme.text,
         ),
-        tile("WRITES", 13, writes(cluster, look), theme.text),
-        tile("ALARMS", 10, alarms, alarms_style),
+        tile("WRITES", 15, writes(cluster, look), theme.text),
+        tile("ALARMS", 9, alarms, alarms_style),
     ]
 }
 

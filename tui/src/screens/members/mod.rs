@@ -4,37 +4,8 @@ mod cells;
 mod columns;
 mod findings;
 mod headline;
+mod page;
 mod strip;
 mod table;
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-
-use crate::app::{App, Pane};
-use crate::look::Look;
-
-/// Draws the screen for a person with a keyboard.
-pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect) {
-    draw_parts(app, look, buffer, rect, Some(app.pane));
-}
-
-/// Draws the screen for paper: nothing is selected.
-pub fn draw_plain(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect) {
-    draw_parts(app, look, buffer, rect, None);
-}
-
-fn draw_parts(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect, pane: Option<Pane>) {
-    let below = headline::draw(app, look, buffer, rect, pane.is_some());
-    let below = table::draw(app, look, buffer, below, pane);
-    let below = match pane {
-        Some(_) => strip::draw(app, look, buffer, below),
-        None => below,
-    };
-    findings::draw(app, look, buffer, below, pane);
-}
-
-/// What is left of `rect` below `used` lines.
-fn below(rect: Rect, used: usize) -> Rect {
-    let used = u16::try_from(used).unwrap_or(u16::MAX).min(rect.height);
-    Rect { y: rect.y + used, height: rect.height - used, ..rect }
-}
+pub use page::{draw, draw_plain};

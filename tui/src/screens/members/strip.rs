@@ -40,7 +40,7 @@ pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect) -> Rect {
     }
     area.line(&Line::from(first));
     area.line(&second(member, look, area.width()));
-    super::below(rect, 3)
+    super::page::below(rect, 3)
 }
 
 /// Space and times; what does not fit is left out whole.

@@ -56,7 +56,7 @@ pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect, pane: Optio
         area.cell(LEFT, 60, Align::Left, "waiting for the first answer", look.theme.quiet);
         n_lines = 1;
     }
-    super::below(rect, n_lines + 1)
+    super::page::below(rect, n_lines + 1)
 }
 
 fn row(
