@@ -11,16 +11,6 @@ use crate::manifest::hex;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Hashes of a file made of a body and a short digest of that body.
-pub struct PrefixHash {
-    /// SHA-256 of the whole file.
-    pub sha256: String,
-    /// SHA-256 of the first bytes.
-    pub prefix_sha256: String,
-    /// The bytes after them, in hexadecimal.
-    pub rest: String,
-}
-
 /// Size in bytes and SHA-256 in hexadecimal.
 pub async fn hash_file(path: &Path) -> Result<(u64, String)> {
     let path = path.to_owned();
@@ -28,35 +18,14 @@ pub async fn hash_file(path: &Path) -> Result<(u64, String)> {
     hashed.await.map_err(|_| AgentError::Cancelled)?
 }
 
-/// The same, on this thread.
-pub fn hash_file_blocking(path: &Path) -> Result<(u64, String)> {
+fn hash_file_blocking(path: &Path) -> Result<(u64, String)> {
     let mut file = File::open(path).map_err(AgentError::io("open", path))?;
-    let mut hasher = Sha256::new();
-    let size = feed(&mut file, path, u64::MAX, &mut hasher)?;
-    Ok((size, hex(&hasher.finalize())))
-}
-
-/// Hashes the first `length` bytes and the whole in one pass.
-pub fn hash_prefix_blocking(path: &Path, length: u64) -> Result<PrefixHash> {
-    let mut file = File::open(path).map_err(AgentError::io("open", path))?;
-    let mut hasher = Sha256::new();
-    feed(&mut file, path, length, &mut hasher)?;
-    let prefix_sha256 = hex(&hasher.clone().finalize());
-    let mut rest = Vec::new();
-    file.read_to_end(&mut rest).map_err(AgentError::io("read", path))?;
-    hasher.update(&rest);
-    Ok(PrefixHash { sha256: hex(&hasher.finalize()), prefix_sha256, rest: hex(&rest) })
-}
-
-/// Feeds up to `length` bytes; says how many there were.
-fn feed(file: &mut File, path: &Path, length: u64, hasher: &mut Sha256) -> Result<u64> {
     let mut buffer = vec![0; BUFFER_BYTES];
-    let mut limited = file.take(length);
-    let mut size = 0;
+    let (mut hasher, mut size) = (Sha256::new(), 0);
     loop {
-        let n_read = limited.read(&mut buffer).map_err(AgentError::io("read", path))?;
+        let n_read = file.read(&mut buffer).map_err(AgentError::io("read", path))?;
         if n_read == 0 {
-            return Ok(size);
+            return Ok((size, hex(&hasher.finalize())));
         }
         hasher.update(&buffer[..n_read]);
         size += n_read as u64;

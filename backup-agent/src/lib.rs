@@ -5,6 +5,7 @@
 //!  ├─ daemon      the scheduled agent
 //!  ├─ take        survey → select → stream → verify → prove → seal → upload
 //!  ├─ prune       plan and execute, by policy
+//!  ├─ restore     a data directory from a snapshot; drill: boots one on loopback and compares
 //!  ├─ policy      schedule and retention: pure functions of (policy, history, now)
 //!  ├─ catalogue   what a store holds; manifest, backup_id: what it is made of
 //!  └─ store       a directory, S3
@@ -16,12 +17,15 @@ pub mod backup_id;
 pub mod catalogue;
 pub mod cli;
 pub mod daemon;
+pub mod drill;
 mod durable;
 pub mod error;
 mod file_hash;
+mod loopback_server;
 pub mod manifest;
 pub mod policy;
 pub mod prune;
+pub mod restore;
 mod spool;
 pub mod store;
 pub mod take;

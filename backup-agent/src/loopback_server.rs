@@ -73,8 +73,8 @@ impl LoopbackServer {
 
     fn spawn(options: &LoopbackOptions) -> Result<Self> {
         let [client_url, peer_url] = free_ports()?.map(|port| format!("http://127.0.0.1:{port}"));
-        let log = File::create(&options.log_file)
-            .map_err(AgentError::io("create", &options.log_file))?;
+        let log =
+            File::create(&options.log_file).map_err(AgentError::io("create", &options.log_file))?;
         let error_log = log.try_clone().map_err(AgentError::io("open", &options.log_file))?;
         let mut command = Command::new(&options.binary);
         command
@@ -105,11 +105,6 @@ impl LoopbackServer {
             log_file: options.log_file.clone(),
             credentials: options.credentials.clone(),
         })
-    }
-
-    /// The client URL.
-    pub fn client_url(&self) -> &str {
-        &self.client_url
     }
 
     /// A client of this server.
@@ -187,7 +182,9 @@ impl LoopbackServer {
 }
 
 fn read_lossy(path: &Path) -> String {
-    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    std::fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 /// Two ports nobody listens on.

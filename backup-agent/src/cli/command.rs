@@ -7,9 +7,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::backup::BackupCommand;
 use super::completion::CompletionCommand;
+use super::drill::DrillCommand;
 use super::flags::{LogFormat, Output};
 use super::list::ListCommand;
 use super::prune::PruneCommand;
+use super::restore::RestoreCommand;
 use super::run::RunCommand;
 use super::verify::VerifyCommand;
 use crate::error::Result;
@@ -66,6 +68,10 @@ enum Command {
     Prune(PruneCommand),
     /// Take backups on a schedule
     Run(RunCommand),
+    /// Make a data directory from a backup
+    Restore(RestoreCommand),
+    /// Restore a backup into a temporary directory, boot it on loopback and compare
+    Drill(DrillCommand),
     /// Print a completion script
     Completion(CompletionCommand),
 }
@@ -92,6 +98,8 @@ pub async fn execute(line: CommandLine) -> Result<()> {
         Command::Verify(command) => command.run(output).await,
         Command::Prune(command) => command.run(output).await,
         Command::Run(command) => command.run().await,
+        Command::Restore(command) => command.run(output).await,
+        Command::Drill(command) => command.run(output).await,
         Command::Completion(command) => command.run(),
     }
 }

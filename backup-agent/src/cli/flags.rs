@@ -48,6 +48,14 @@ pub struct ClusterFlags {
         default_value = "http://127.0.0.1:2379"
     )]
     pub endpoints: Vec<String>,
+    #[command(flatten)]
+    pub access: AccessFlags,
+}
+
+/// How members are talked to.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Access")]
+pub struct AccessFlags {
     /// PEM file of the authorities that sign the servers' certificates
     #[arg(long, env = "QUORATE_BACKUP_CACERT")]
     pub cacert: Option<PathBuf>,
@@ -72,12 +80,14 @@ pub struct ClusterFlags {
 impl ClusterFlags {
     /// Connects; nothing is dialled yet.
     pub async fn connect(&self) -> Result<Client> {
-        let connected = Client::connect(self.config(self.endpoints.clone())?).await;
+        let connected = Client::connect(self.access.config(self.endpoints.clone())?).await;
         connected.map_err(|error| {
             AgentError::configuration(error.to_string(), "Check --endpoints and the TLS files.")
         })
     }
+}
 
+impl AccessFlags {
     /// The client configuration for other endpoints, with the same TLS files and credentials.
     pub fn config(&self, endpoints: Vec<String>) -> Result<Config> {
         let mut config = Config::new(endpoints);

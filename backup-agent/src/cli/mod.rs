@@ -3,10 +3,12 @@
 mod backup;
 mod command;
 mod completion;
+mod drill;
 mod flags;
 mod list;
 mod print;
 mod prune;
+mod restore;
 mod run;
 mod verify;
 

@@ -15,4 +15,5 @@ pub use select::{Selection, rank};
 pub use stream::{Streamed, stream};
 pub use survey::{MemberState, Survey};
 pub use upload::{ReadBack, check_stored, fetch};
-pub use verify::{SnapshotContent, inspect, verify_against};
+pub(crate) use verify::file_error;
+pub use verify::{SnapshotContent, inspect, inspect_database, verify_against};

@@ -9,7 +9,7 @@ use quorate_client::Client;
 use super::prove::prove;
 use super::seal::{Provenance, seal};
 use super::select::rank;
-use super::stream::stream;
+use super::stream::{Streamed, stream};
 use super::survey::{MemberState, Survey};
 use super::upload::{ReadBack, upload, write_manifest};
 use super::verify::{SnapshotContent, hash_after_compaction, inspect};
@@ -41,9 +41,10 @@ pub async fn take(
     let spool = Spool::open(&options.spool_dir)?;
     let survey = Survey::make(client).await?;
     let file = spool.path().join("snapshot.db");
-    let (state, content) = stream_from_best(client, &survey, &file).await?;
+    let (state, streamed, content) = stream_from_best(client, &survey, &file).await?;
     let provenance = Provenance::of_member(&survey, &state, &content);
-    let mut manifest = seal(provenance, &content, content.file.clone(), started_at);
+    let facts = (streamed.size, streamed.sha256);
+    let mut manifest = seal(provenance, &content, facts, started_at);
     let after = |compact_revision| hash_after_compaction(&file, &content, compact_revision);
     manifest.proof = prove(client, &survey, state.member_id, &manifest.snapshot, &after).await;
     report_proof(&manifest);
@@ -90,7 +91,7 @@ async fn stream_from_best(
     client: &Client,
     survey: &Survey,
     file: &Path,
-) -> Result<(MemberState, SnapshotContent)> {
+) -> Result<(MemberState, Streamed, SnapshotContent)> {
     let selection = rank(&survey.states);
     for (endpoint, reason) in &selection.excluded {
         tracing::info!(%endpoint, reason, "member not used");
@@ -99,7 +100,7 @@ async fn stream_from_best(
         AgentError::Cluster { what: format!("no member may be used: {:?}", selection.excluded) };
     for state in selection.ranked {
         match stream_and_verify(client, &state, file).await {
-            Ok(content) => return Ok((state, content)),
+            Ok((streamed, content)) => return Ok((state, streamed, content)),
             // The local disk will not be better with the next member.
             Err(error @ (AgentError::Io { .. } | AgentError::Refused { .. })) => return Err(error),
             Err(error) => {
@@ -115,10 +116,10 @@ async fn stream_and_verify(
     client: &Client,
     state: &MemberState,
     file: &Path,
-) -> Result<SnapshotContent> {
+) -> Result<(Streamed, SnapshotContent)> {
     tracing::info!(endpoint = %state.endpoint, is_leader = state.is_leader, "streaming snapshot");
     let streamed = stream(client, &state.endpoint, file, state.size_bytes).await?;
-    let mut content = inspect(file).await?;
+    let content = inspect(file).await?;
     if content.revision < state.revision {
         return Err(AgentError::damaged(format!(
             "snapshot of {} ends at revision {}, the member had {} before",
@@ -128,8 +129,7 @@ async fn stream_and_verify(
     if content.database_sha256 != streamed.database_sha256 {
         return Err(AgentError::damaged("the file on disk is not what was streamed".to_string()));
     }
-    content.file = (streamed.size, streamed.sha256);
-    Ok(content)
+    Ok((streamed, content))
 }
 
 fn report_proof(manifest: &Manifest) {

@@ -3,24 +3,16 @@
 //! The whole file is read twice, row by row; memory grows with the number of live keys (16 bytes and a revision each),
 //! not with their size.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use quorate_etcd_files::bbolt::{Bucket, Database};
-use quorate_etcd_files::hash::{KvHasher, NewestRevisions, StatusHasher};
-use quorate_etcd_files::rows::{Revision, RevisionKey, bucket, meta};
+use quorate_etcd_files::bbolt::Database;
+use quorate_etcd_files::hash::{KvHasher, NewestRevisions};
+use quorate_etcd_files::rows::{bucket, meta};
+use quorate_etcd_files::snapfile::{self, SnapshotFile};
+use quorate_etcd_files::{Error as FileError, Result as FileResult};
 
 use crate::error::{AgentError, Result};
-use crate::file_hash::hash_prefix_blocking;
-use crate::manifest::SnapshotFacts;
-
-/// Length of the digest at the end of a snapshot file.
-const DIGEST_BYTES: u64 = 32;
-/// What a database file's length is a multiple of.
-const SECTOR_BYTES: u64 = 512;
-/// Compact revision of a store that was never compacted, as HashKV answers it.
-const NEVER_COMPACTED: i64 = -1;
-/// Revision of a store that was never written to, as etcd counts.
-const FIRST_REVISION: i64 = 1;
+use crate::manifest::{SnapshotFacts, hex};
 
 /// What a verified snapshot file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +33,6 @@ pub struct SnapshotContent {
     pub storage_version: String,
     /// SHA-256 of the database, equal to the digest at the end.
     pub database_sha256: String,
-    /// Size and SHA-256 of the whole file.
-    pub file: (u64, String),
 }
 
 /// Reads and checks a snapshot file, on a blocking thread.
@@ -52,7 +42,7 @@ pub struct SnapshotContent {
 pub async fn inspect(path: &Path) -> Result<SnapshotContent> {
     let path = path.to_owned();
     let inspected = tokio::task::spawn_blocking(move || inspect_blocking(&path));
-    inspected.await.map_err(|_| AgentError::Cancelled)?
+    inspected.await.map_err(|_| AgentError::Cancelled)?.map_err(file_error)
 }
 
 /// Inspects a file and compares it with what the manifest says it holds.
@@ -80,157 +70,70 @@ pub fn hash_after_compaction(
     content: &SnapshotContent,
     compact_revision: i64,
 ) -> Result<u32> {
-    let database = SnapshotFile::open(path)?.database;
-    let keys = Rows::of(&database, bucket::KEY)?;
-    hash_kv(&keys, content.revision, compact_revision)
+    hash_compacted(path, content.revision, compact_revision).map_err(file_error)
 }
 
-/// A snapshot file whose digest is right.
-struct SnapshotFile {
-    database: Database,
-    database_sha256: String,
-    file: (u64, String),
-}
-
-impl SnapshotFile {
-    fn open(path: &Path) -> Result<Self> {
-        let size = std::fs::metadata(path).map_err(AgentError::io("read", path))?.len();
-        if size % SECTOR_BYTES != DIGEST_BYTES {
-            return Err(AgentError::damaged(format!(
-                "{} has {size} bytes and so no digest at its end: it was cut short, or is no snapshot",
-                path.display()
-            )));
-        }
-        let hashed = hash_prefix_blocking(path, size - DIGEST_BYTES)?;
-        if hashed.prefix_sha256 != hashed.rest {
-            return Err(AgentError::damaged(format!(
-                "{} hashes to {}, the digest at its end is {}",
-                path.display(),
-                hashed.prefix_sha256,
-                hashed.rest
-            )));
-        }
-        let database = Database::open(path).map_err(|error| file_error(path, error))?;
-        let file = (size, hashed.sha256);
-        Ok(Self { database, database_sha256: hashed.prefix_sha256, file })
-    }
-}
-
-/// Rows of one bucket; a bucket that is not there has none.
-struct Rows {
-    path: PathBuf,
-    bucket: Option<Bucket>,
-}
-
-impl Rows {
-    fn of(database: &Database, name: &str) -> Result<Self> {
-        let path = database.path().to_owned();
-        let bucket = database.bucket(name).map_err(|error| file_error(&path, error))?;
-        Ok(Self { path, bucket })
-    }
-
-    fn each(&self, mut visit: impl FnMut(&[u8], &bytes::Bytes) -> bool) -> Result<()> {
-        let Some(bucket) = &self.bucket else { return Ok(()) };
-        for row in bucket.rows().map_err(|error| file_error(&self.path, error))? {
-            let (key, value) = row.map_err(|error| file_error(&self.path, error))?;
-            if !visit(&key, &value) {
-                return Err(AgentError::damaged(format!(
-                    "{} holds a row that is no revision: {key:02x?}",
-                    self.path.display()
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<bytes::Bytes>> {
-        let Some(bucket) = &self.bucket else { return Ok(None) };
-        bucket.get(key).map_err(|error| file_error(&self.path, error))
-    }
-
-    fn text(&self, key: &[u8]) -> Result<String> {
-        let value = self.get(key)?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&value).into_owned())
-    }
-
-    fn revision(&self, key: &[u8]) -> Result<Option<i64>> {
-        let value = self.get(key)?;
-        Ok(value.and_then(|value| Revision::decode(&value)).map(|revision| revision.main))
-    }
-
-    fn newest_revision(&self) -> Result<i64> {
-        let Some(bucket) = &self.bucket else { return Ok(0) };
-        let last = bucket.last().map_err(|error| file_error(&self.path, error))?;
-        Ok(last.and_then(|(key, _)| RevisionKey::decode(&key)).map_or(0, |row| row.revision.main))
-    }
-}
-
-fn inspect_blocking(path: &Path) -> Result<SnapshotContent> {
-    let SnapshotFile { database, database_sha256, file } = SnapshotFile::open(path)?;
-    let check = database.check().map_err(|error| file_error(path, error))?;
-    if let Some(first) = check.findings.first() {
-        return Err(AgentError::damaged(format!(
-            "{}: {} errors in its pages, the first at offset {}: {}",
-            path.display(),
-            check.count,
-            first.offset,
-            first.what
-        )));
-    }
-    let (keys, metas) = (Rows::of(&database, bucket::KEY)?, Rows::of(&database, bucket::META)?);
-    let finished = metas.revision(meta::FINISHED_COMPACT)?;
-    let scheduled = metas.revision(meta::SCHEDULED_COMPACT)?;
-    // etcd starts from the largest of the three: a compaction that was begun will be ended.
-    let compact_revision = finished.max(scheduled).unwrap_or(NEVER_COMPACTED);
-    let revision = keys.newest_revision()?.max(compact_revision).max(FIRST_REVISION);
+fn hash_compacted(path: &Path, revision: i64, compact_revision: i64) -> FileResult<u32> {
+    let database = SnapshotFile::open(path)?.database()?;
+    let Some(keys) = database.bucket(bucket::KEY)? else { return Ok(0) };
+    let not_a_row = || FileError::unsupported(path, "a row of bucket key is no revision");
     let mut newest = NewestRevisions::new(revision);
-    keys.each(|key, value| newest.push(key, value))?;
-    let cluster = Rows::of(&database, bucket::CLUSTER)?;
-    Ok(SnapshotContent {
-        revision,
-        compact_revision,
-        total_keys: newest.live_keys(),
-        status_hash: status_hash(&database)?,
-        hash_kv: hash_kv(&keys, revision, compact_revision)?,
-        cluster_version: cluster.text(meta::CLUSTER_VERSION)?,
-        storage_version: metas.text(meta::STORAGE_VERSION)?,
-        database_sha256,
-        file,
-    })
-}
-
-fn status_hash(database: &Database) -> Result<u32> {
-    let path = database.path();
-    let mut hasher = StatusHasher::default();
-    for (name, bucket) in database.buckets().map_err(|error| file_error(path, error))? {
-        hasher.begin_bucket(&name);
-        for row in bucket.rows().map_err(|error| file_error(path, error))? {
-            let (key, value) = row.map_err(|error| file_error(path, error))?;
-            hasher.push(&key, &value);
-        }
+    for row in keys.rows()? {
+        let (key, value) = row?;
+        newest.push(&key, &value).then_some(()).ok_or_else(not_a_row)?;
     }
-    Ok(hasher.finish())
-}
-
-fn hash_kv(keys: &Rows, revision: i64, compact_revision: i64) -> Result<u32> {
-    let mut newest = NewestRevisions::new(revision);
-    keys.each(|key, value| newest.push(key, value))?;
-    let keep = newest.keep_set(compact_revision);
-    let mut hasher = KvHasher::new(revision, compact_revision, keep);
-    keys.each(|key, value| hasher.push(key, value))?;
+    let mut hasher = KvHasher::new(revision, compact_revision, newest.keep_set(compact_revision));
+    for row in keys.rows()? {
+        let (key, value) = row?;
+        hasher.push(&key, &value).then_some(()).ok_or_else(not_a_row)?;
+    }
     Ok(hasher.finish().hash)
 }
 
+/// Facts of a database on disk that has no digest: that of a restored data directory.
+pub async fn inspect_database(path: &Path) -> Result<SnapshotContent> {
+    let path = path.to_owned();
+    let inspected = tokio::task::spawn_blocking(move || {
+        let file = SnapshotFile::open(&path)?;
+        file.check()?;
+        read_content(&file.database()?, String::new())
+    });
+    inspected.await.map_err(|_| AgentError::Cancelled)?.map_err(file_error)
+}
+
+fn inspect_blocking(path: &Path) -> FileResult<SnapshotContent> {
+    let file = SnapshotFile::open(path)?;
+    file.verify_digest()?;
+    file.check()?;
+    let digest = file.digest().map(|digest| hex(&digest)).unwrap_or_default();
+    read_content(&file.database()?, digest)
+}
+
+fn read_content(database: &Database, database_sha256: String) -> FileResult<SnapshotContent> {
+    let status = snapfile::status(database)?;
+    let kv = snapfile::hash_kv(database, 0)?;
+    Ok(SnapshotContent {
+        revision: kv.hash_revision,
+        compact_revision: kv.compact_revision,
+        total_keys: status.live_keys,
+        status_hash: status.hash,
+        hash_kv: kv.hash,
+        cluster_version: cluster_version(database)?,
+        storage_version: status.version,
+        database_sha256,
+    })
+}
+
+fn cluster_version(database: &Database) -> FileResult<String> {
+    let Some(cluster) = database.bucket(bucket::CLUSTER)? else { return Ok(String::new()) };
+    let version = cluster.get(meta::CLUSTER_VERSION)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&version).into_owned())
+}
+
 /// Damage is damage of the backup; everything else is the disk's.
-pub(crate) fn file_error(path: &Path, error: quorate_etcd_files::Error) -> AgentError {
-    use quorate_etcd_files::Error;
+pub(crate) fn file_error(error: FileError) -> AgentError {
     match error {
-        Error::Io { action, path, source } => AgentError::Io { action, path, source },
-        Error::Refused(what) => AgentError::refused(what, "Nothing was changed."),
-        other => AgentError::damaged(if other.to_string().contains(&*path.to_string_lossy()) {
-            other.to_string()
-        } else {
-            format!("{}: {other}", path.display())
-        }),
+        FileError::Io { action, path, source } => AgentError::Io { action, path, source },
+        other => AgentError::damaged(other.to_string()),
     }
 }

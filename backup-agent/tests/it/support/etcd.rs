@@ -1,5 +1,6 @@
 //! Real etcd processes on loopback and free ports, killed with the value that owns them.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -66,6 +67,23 @@ impl Cluster {
         for index in 0..n {
             cluster.spawn(index, &[]);
         }
+        cluster.wait_ready().await;
+        cluster
+    }
+
+    /// A cluster of one on an existing data directory.
+    pub async fn boot(version: &str, data_dir: &Path, name: &str) -> Self {
+        let [client, peer] = free_ports();
+        let member = Member {
+            name: name.to_owned(),
+            client_url: format!("http://127.0.0.1:{client}"),
+            peer_url: format!("http://127.0.0.1:{peer}"),
+            data_dir: data_dir.to_owned(),
+            process: None,
+        };
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut cluster = Self { members: vec![member], binary: etcd_binary(version), directory };
+        cluster.spawn(0, &[]);
         cluster.wait_ready().await;
         cluster
     }
@@ -153,4 +171,15 @@ pub async fn put_many(client: &Client, prefix: &str, n: usize, size: usize) -> i
         revision = answer.header.expect("a header").revision;
     }
     revision
+}
+
+/// Every key with its value and mod revision, and the store's revision.
+pub async fn get_all(client: &Client) -> (BTreeMap<Vec<u8>, (Vec<u8>, i64)>, i64) {
+    let request =
+        pb::RangeRequest { key: vec![0].into(), range_end: vec![0].into(), ..Default::default() };
+    let answer = client.kv().range(request).await.expect("a range");
+    let pair = |kv: quorate_client::proto::mvccpb::KeyValue| {
+        (kv.key.to_vec(), (kv.value.to_vec(), kv.mod_revision))
+    };
+    (answer.kvs.into_iter().map(pair).collect(), answer.header.expect("a header").revision)
 }
