@@ -75,6 +75,11 @@ impl Store {
     /// The hash that a compaction at exactly `revision` computes, if it is one of those that are remembered. While
     /// the compaction is still at it, the hash is computed here, so that members answer alike at once.
     fn hash_of_compaction(&self, revision: i64) -> Result<Option<KvHash>, MvccError> {
+        if revision <= 0 {
+            // A store can be compacted at revision 0. etcd then answers everyone who asks for the newest revision with
+            // that one hash; that is a mistake.
+            return Ok(None);
+        }
         if let Some(hash) = self.compact_hashes.find(revision) {
             return Ok(Some(hash));
         }

@@ -9,7 +9,7 @@ use super::key_index::{KeyIndex, RowRef};
 use super::{KeyRange, Revision, RevisionKey};
 use parking_lot::{RwLock, RwLockWriteGuard};
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 /// Keys visited under one hold of the lock: some 30 µs, which is what a writer may have to wait for a reader.
 const WALK_CHUNK: usize = 512;
@@ -90,12 +90,24 @@ impl Index {
 
     /// Visits the histories in `range` in key order, a chunk at a time.
     pub(super) fn walk(&self, range: &KeyRange, mut visit: impl FnMut(&[u8], &KeyIndex)) {
+        self.walk_while(range, |key, history| {
+            visit(key, history);
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// Visits the histories in `range` in key order, a chunk at a time, until `visit` has enough.
+    pub(super) fn walk_while(
+        &self,
+        range: &KeyRange,
+        mut visit: impl FnMut(&[u8], &KeyIndex) -> ControlFlow<()>,
+    ) {
         if range.is_empty() {
             return;
         }
         if let Some(key) = range.as_single() {
             if let Some(history) = self.map.read().get(key.as_ref()) {
-                visit(key, history);
+                let _ = visit(key, history);
             }
             return;
         }
@@ -110,7 +122,9 @@ impl Index {
             let mut visited = 0;
             let mut newest = None;
             for (key, history) in map.range::<[u8], _>((from, end)).take(WALK_CHUNK) {
-                visit(key, history);
+                if visit(key, history).is_break() {
+                    return;
+                }
                 visited += 1;
                 newest = Some(key);
             }

@@ -2,10 +2,12 @@
 //!
 //! Facts: `reference/etcd-api.md`, section 5.2.
 
+use super::read_view::Counting;
 use super::{MvccError, RangeResult, Store};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use quorate_proto::etcdserverpb::RangeRequest;
+use quorate_proto::etcdserverpb::range_request::SortTarget;
 use quorate_proto::mvccpb::KeyValue;
 use std::sync::Arc;
 
@@ -52,14 +54,18 @@ pub struct RangeStream {
 impl RangeStream {
     /// Prepares the stream; nothing is read yet. A good `chunk_bytes` is `--max-request-bytes`.
     pub fn new(store: Arc<Store>, request: RangeRequest, chunk_bytes: usize) -> RangeStream {
+        let left = (request.limit > 0).then_some(request.limit);
+        // Without an order a sort target says nothing; in chunks it could only do harm.
+        let request = RangeRequest { sort_target: SortTarget::Key.into(), ..request };
+        let (chunk_keys, n_sent, revision) = (FIRST_CHUNK_KEYS, 0, 0);
         RangeStream {
             store,
-            left: (request.limit > 0).then_some(request.limit),
             request,
             chunk_bytes,
-            chunk_keys: FIRST_CHUNK_KEYS,
-            n_sent: 0,
-            revision: 0,
+            chunk_keys,
+            left,
+            n_sent,
+            revision,
             is_done: false,
         }
     }
@@ -73,37 +79,38 @@ impl RangeStream {
             return Ok(None);
         }
         let limit = self.left.map_or(self.chunk_keys, |left| left.min(self.chunk_keys));
-        let mut result = self.read(limit)?;
-        self.n_sent += result.kvs.len() as i64;
-        self.left = self.left.map(|left| left - result.kvs.len() as i64);
-        let is_last = !result.more || self.left == Some(0);
-        let end = is_last.then_some(RangeEnd {
-            more: result.more,
-            count: result.count,
-            revision: self.revision,
-        });
-        self.is_done = is_last;
-        if let (false, Some(last)) = (is_last, result.kvs.last()) {
-            self.request.key = key_after(&last.key);
-            self.adapt_chunk(&result.kvs);
+        let request = RangeRequest { limit, ..self.request.clone() };
+        let RangeResult { kvs, more, count, revision } =
+            self.store.read(|view| view.range_counting(&request, Counting::Listed))?;
+        if self.revision == 0 {
+            self.revision = revision;
+            if self.request.revision <= 0 {
+                self.request.revision = revision;
+            }
         }
-        Ok(Some(RangeChunk { kvs: std::mem::take(&mut result.kvs), end }))
+        self.left = self.left.map(|left| left - kvs.len() as i64);
+        if let Some(last) = kvs.last().filter(|_| more) {
+            self.request.key = key_after(&last.key);
+            self.adapt_chunk(&kvs);
+        }
+        self.is_done = !more || self.left == Some(0);
+        let end = match self.is_done {
+            true => Some(self.end(more, count)?),
+            false => None,
+        };
+        self.n_sent += kvs.len() as i64;
+        Ok(Some(RangeChunk { kvs, end }))
     }
 
-    /// Reads up to `limit` pairs. The count of the result is that of the whole range.
-    fn read(&mut self, limit: i64) -> Result<RangeResult, MvccError> {
-        let request = RangeRequest { limit, ..self.request.clone() };
-        if self.revision == 0 {
-            let first = self.store.range(&request)?;
-            self.revision = first.revision;
-            if self.request.revision <= 0 {
-                self.request.revision = first.revision;
-            }
-            return Ok(first);
+    /// Sums the stream up. `count` is that of the last chunk; only where the limit cut is the rest counted as well.
+    fn end(&self, more: bool, count: i64) -> Result<RangeEnd, MvccError> {
+        let (mut count, revision) = (count, self.revision);
+        if more {
+            let rest = RangeRequest { count_only: true, ..self.request.clone() };
+            // The listed pair that told of more is the first of the rest.
+            count += self.store.range(&rest)?.count - 1;
         }
-        let mut result = self.store.range(&request)?;
-        result.count += self.n_sent;
-        Ok(result)
+        Ok(RangeEnd { more, count: self.n_sent + count, revision })
     }
 
     /// Doubles or halves the number of keys in the next chunk, as etcd does.

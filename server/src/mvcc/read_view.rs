@@ -11,6 +11,7 @@ use quorate_proto::etcdserverpb::RangeRequest;
 use quorate_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use quorate_proto::mvccpb::KeyValue;
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 /// The answer to a range request, without the parts of the header that the room does not know.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +34,27 @@ pub struct ReadView<'a> {
     compact: i64,
     /// Rows that are not in storage yet; only the writer's own views have them.
     pending: Option<&'a Pending>,
+}
+
+/// What a range counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counting {
+    /// All keys in the interval, as a client is told.
+    Interval,
+    /// No more than what is listed: the rest of the interval is not looked at.
+    Listed,
+}
+
+/// What [`ReadView::candidates`] is to find out.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    /// Pairs to list.
+    fetch: usize,
+    /// Whether the keys themselves are needed; rows have them too.
+    with_keys: bool,
+    /// Whether create revision and version are needed.
+    with_facts: bool,
+    counting: Counting,
 }
 
 /// A pair that may be in the answer, as far as the index knows it.
@@ -97,6 +119,15 @@ impl<'a> ReadView<'a> {
     /// # Errors
     /// Refuses a compacted, future or unknown sort request; fails where storage does.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResult, MvccError> {
+        self.range_counting(request, Counting::Interval)
+    }
+
+    /// Answers a range request; what is counted can be chosen.
+    pub(super) fn range_counting(
+        &self,
+        request: &RangeRequest,
+        counting: Counting,
+    ) -> Result<RangeResult, MvccError> {
         self.store.counters.ranges.add(1);
         self.check_revision(request.revision)?;
         let at = if request.revision <= 0 { self.current } else { request.revision };
@@ -107,7 +138,7 @@ impl<'a> ReadView<'a> {
             return Ok(RangeResult { count, revision: self.current, ..RangeResult::default() });
         }
         let sort = Sort::new(request)?;
-        let result = self.range_sorted(request, &range, at, sort);
+        let result = self.range_sorted(request, &range, at, sort, counting);
         // Rows may have gone missing, or not have been counted, because a compaction ran past the revision.
         self.check_still_there(at)?;
         result
@@ -119,6 +150,7 @@ impl<'a> ReadView<'a> {
         range: &KeyRange,
         at: i64,
         sort: Option<Sort>,
+        counting: Counting,
     ) -> Result<RangeResult, MvccError> {
         let needs_values = matches!(sort, Some(Sort { target: SortTarget::Value, .. }));
         let only_keys = request.keys_only && !needs_values;
@@ -126,7 +158,8 @@ impl<'a> ReadView<'a> {
         let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
         let fetch = fetch_limit(limit, sort, is_filtered);
         let needs_facts = only_keys || is_filtered || sort.is_some();
-        let (mut candidates, count) = self.candidates(range, at, fetch, only_keys, needs_facts);
+        let wanted = Wanted { fetch, with_keys: only_keys, with_facts: needs_facts, counting };
+        let (mut candidates, count) = self.candidates(range, at, wanted);
         candidates.retain(|candidate| passes_filters(request, &candidate.found));
         if let Some(sort) = sort.filter(|_| !needs_values) {
             sort.apply(&mut candidates, |candidate, target| match target {
@@ -157,32 +190,32 @@ impl<'a> ReadView<'a> {
         Ok(RangeResult { kvs, more, count, revision: self.current })
     }
 
-    /// Lists the pairs in the interval, at most `fetch` of them, and counts all.
-    fn candidates(
-        &self,
-        range: &KeyRange,
-        at: i64,
-        fetch: usize,
-        with_keys: bool,
-        with_facts: bool,
-    ) -> (Vec<Candidate>, i64) {
+    /// Lists the pairs in the interval that are wanted, and counts.
+    fn candidates(&self, range: &KeyRange, at: i64, wanted: Wanted) -> (Vec<Candidate>, i64) {
         let mut candidates = Vec::new();
         let mut count = 0;
-        self.store.index.walk(range, |key, history| {
-            if candidates.len() >= fetch {
+        self.store.index.walk_while(range, |key, history| {
+            if candidates.len() >= wanted.fetch {
+                if wanted.counting == Counting::Listed {
+                    return ControlFlow::Break(());
+                }
                 count += i64::from(history.row_at(at).is_some());
-                return;
+                return ControlFlow::Continue(());
             }
-            let found = if with_facts {
+            let found = if wanted.with_facts {
                 history.get(at)
             } else {
                 history.row_at(at).map(|modified| Found { modified, created: 0, version: 0 })
             };
             if let Some(found) = found {
                 count += 1;
-                let key = if with_keys { Bytes::copy_from_slice(key) } else { Bytes::new() };
+                let key = match wanted.with_keys {
+                    true => Bytes::copy_from_slice(key),
+                    false => Bytes::new(),
+                };
                 candidates.push(Candidate { found, key });
             }
+            ControlFlow::Continue(())
         });
         (candidates, count)
     }

@@ -1,5 +1,7 @@
 //! Tests of the room as a whole, on the memory engine; the parts have theirs beside them.
 
+mod model;
+mod model_run;
 mod store;
 mod watch;
 

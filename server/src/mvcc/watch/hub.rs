@@ -337,6 +337,18 @@ impl Hub {
         self.is_closed.load(Ordering::SeqCst)
     }
 
+    /// Does one round of the first loop's work.
+    #[cfg(test)]
+    pub(in crate::mvcc) fn step_fan_out(&self, store: &Store) {
+        self.serve_some(&mut self.state.lock(), store);
+    }
+
+    /// Does one round of the second loop's work.
+    #[cfg(test)]
+    pub(in crate::mvcc) fn step_catch_up(&self, store: &Store) {
+        self.catch_up_one(store);
+    }
+
     /// Does the work of both loops until there is nothing left.
     #[cfg(test)]
     pub(in crate::mvcc) fn settle(&self, store: &Store) {

@@ -21,11 +21,15 @@ pub struct WatchCreate {
 }
 
 impl WatchCreate {
-    /// Reads a client's request. Permissions have been checked on the interval as it was sent.
+    /// Reads a client's request. etcd refuses a negative start before it looks at permissions, which it checks on the
+    /// interval as it was sent, and an empty interval after that.
     ///
     /// # Errors
     /// The interval is empty or the start revision negative.
     pub fn from_request(request: &WatchCreateRequest) -> Result<WatchCreate, WatchRefusal> {
+        if request.start_revision < 0 {
+            return Err(WatchRefusal::NegativeRevision);
+        }
         // Copies, so that a watcher does not hold on to the buffer that its request came in.
         let key = match request.key.as_ref() {
             [] => Bytes::from_static(&[0]),
@@ -34,9 +38,6 @@ impl WatchCreate {
         let range = KeyRange::new(key, Bytes::copy_from_slice(&request.range_end));
         if range.is_empty() {
             return Err(WatchRefusal::EmptyRange);
-        }
-        if request.start_revision < 0 {
-            return Err(WatchRefusal::NegativeRevision);
         }
         let filters = |filter| request.filters.contains(&i32::from(filter));
         Ok(WatchCreate {
