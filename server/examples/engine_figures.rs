@@ -64,6 +64,7 @@ fn measure(engine: EngineKind, path: &Path, n_rows: u64) -> anyhow::Result<()> {
     );
     tell("longest write of a batch", format!("{:.1} ms", longest.as_secs_f64() * 1e3));
     tell_disk("disk after load", &backend, path)?;
+    open_after_crash(engine, path)?;
     reads(&backend, n_rows)?;
 
     let start = Instant::now();
@@ -105,6 +106,18 @@ fn measure(engine: EngineKind, path: &Path, n_rows: u64) -> anyhow::Result<()> {
     tell("open after a clean close", format!("{:.0} ms", start.elapsed().as_secs_f64() * 1e3));
     drop(backend);
     tell("resident memory at the end", mib(resident_bytes()?));
+    Ok(())
+}
+
+/// Opens a copy of the files as they lie while the backend is open: what a kill would leave.
+fn open_after_crash(engine: EngineKind, path: &Path) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let copy = directory.path().join("state");
+    let status = std::process::Command::new("cp").arg("-a").arg(path).arg(&copy).status()?;
+    anyhow::ensure!(status.success(), "cp failed");
+    let start = Instant::now();
+    drop(open(engine, &copy)?);
+    tell("open after a kill", format!("{:.0} ms", start.elapsed().as_secs_f64() * 1e3));
     Ok(())
 }
 

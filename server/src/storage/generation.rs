@@ -42,6 +42,11 @@ pub(super) struct GenerationFiles {
 }
 
 impl GenerationFiles {
+    /// The database's file or directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Lets the files go with their last holder.
     pub(super) fn supersede(&self) {
         self.is_superseded.store(true, Ordering::SeqCst);
@@ -171,8 +176,18 @@ fn generation(
     Generation { engine, number, files }
 }
 
-/// Makes the generation with this number the live one. Its database must be synced.
+/// Makes the generation with this number the live one, in two steps of which only the second decides.
 pub(super) fn make_current(
+    directory: &Path,
+    options: &BackendOptions,
+    number: u64,
+) -> Result<(), StorageError> {
+    stage_current(directory, options, number)?;
+    switch_current(directory, options)
+}
+
+/// Makes durable all that [`switch_current`] will point at. The generation's database must be synced.
+pub(super) fn stage_current(
     directory: &Path,
     options: &BackendOptions,
     number: u64,
@@ -184,7 +199,7 @@ pub(super) fn make_current(
     let text = format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
     let write = || -> std::io::Result<()> {
         let disk = &options.disk;
-        let (new, live) = (directory.join(CURRENT_NEW), directory.join(CURRENT));
+        let new = directory.join(CURRENT_NEW);
         if disk.exists(&new) {
             disk.remove_file(&new)?;
         }
@@ -192,16 +207,31 @@ pub(super) fn make_current(
         file.write_all_at(text.as_bytes(), 0)?;
         if options.sync == SyncPolicy::Always {
             file.sync_data()?;
-            // The database's own name first: `CURRENT` must never name what a power loss may take.
-            disk.sync_dir(directory)?;
-        }
-        disk.rename(&new, &live)?;
-        if options.sync == SyncPolicy::Always {
+            // The database's own name too: `CURRENT` must never name what a power loss may take.
             disk.sync_dir(directory)?;
         }
         Ok(())
     };
-    write().map_err(|error| StorageError::engine("switch", directory.join(CURRENT), error.into()))
+    write()
+        .map_err(|error| StorageError::engine("prepare", directory.join(CURRENT_NEW), error.into()))
+}
+
+/// Moves the staged `CURRENT` over the old one. After an error a restart may find either.
+pub(super) fn switch_current(
+    directory: &Path,
+    options: &BackendOptions,
+) -> Result<(), StorageError> {
+    if options.engine == EngineKind::Memory {
+        return Ok(());
+    }
+    let switch = || -> std::io::Result<()> {
+        options.disk.rename(&directory.join(CURRENT_NEW), &directory.join(CURRENT))?;
+        if options.sync == SyncPolicy::Always {
+            options.disk.sync_dir(directory)?;
+        }
+        Ok(())
+    };
+    switch().map_err(|error| StorageError::engine("switch", directory.join(CURRENT), error.into()))
 }
 
 /// The number of the live generation; `None` where the directory holds no state.

@@ -3,10 +3,11 @@
 //! Defragmentation copies a view while the member serves; what is committed meanwhile is kept and added, and only the
 //! last of it is added under the lock. So the pause is one small commit and one rename.
 
-use super::backend::{Backend, Layers, Shared, Sizes};
+use super::backend::{Backend, Current, Layers, Shared, Sizes};
 use super::engine::{Change, Durability, Engine};
 use super::generation::{self, Generation};
-use super::{AppliedMark, EngineError, Keyspace, StorageError, mark};
+use super::layer::Layer;
+use super::{AppliedMark, Keyspace, StorageError, mark};
 use bytes::Bytes;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -157,12 +158,14 @@ impl Replacement {
         self.fill.extend(mark::changes(&applied))?;
         self.fill.commit(Durability::Synced)?;
         let shared = self.fill.shared.clone();
-        let next = self.fill.finish();
+        let next = self.fill.finish()?;
         let mut current = shared.current.lock();
         let mut writer = shared.writer.lock();
-        writer.mark = Some(applied.clone());
-        current.exchange(&shared, next, Arc::default())?;
+        current.exchange(&shared, next)?;
+        // Rows that waited belonged to the old state.
+        current.show(&shared, Arc::default())?;
         shared.unflushed.store(0, Ordering::Relaxed);
+        writer.mark = Some(applied.clone());
         shared.publish_durable(Some(applied));
         shared.progress.lock().settle(writer.n_batches);
         shared.flushed.notify_all();
@@ -200,16 +203,20 @@ fn defragment(shared: &Arc<Shared>) -> Result<Duration, StorageError> {
             break;
         }
     }
+    // Written now, so that only a rename is left to do under the lock.
+    let number = fill.stage()?;
     let start = Instant::now();
     let mut current = shared.current.lock();
+    debug_assert_eq!(number, current.generation.number + 1, "one rewrite at a time");
     let rest = current.catch_up.take().unwrap_or_default();
     fill.catch_up(rest)?;
-    let newest = shared.writer.lock();
+    let next = fill.into_staged();
+    current.exchange(shared, next)?;
+    let writer = shared.writer.lock();
     // The newest layer stays: its rows are in neither database yet.
-    let layer = shared.layers.load().newest.clone();
-    let next = fill.finish();
-    current.exchange(shared, next, layer)?;
-    drop(newest);
+    let newest = shared.layers.load().newest.clone();
+    current.show(shared, newest)?;
+    drop(writer);
     Ok(start.elapsed())
 }
 
@@ -225,27 +232,30 @@ fn next_generation(shared: &Shared) -> Result<Generation, StorageError> {
     generation::create(&shared.path, &shared.options, number)
 }
 
-impl super::backend::Current {
-    /// Makes `next` the live generation. No flush runs, and nothing is written, meanwhile.
-    fn exchange(
-        &mut self,
-        shared: &Shared,
-        next: Generation,
-        newest: Arc<super::layer::Layer>,
-    ) -> Result<(), StorageError> {
+impl Current {
+    /// Makes `next`, which is staged, the live generation. Readers still look at the old one.
+    fn exchange(&mut self, shared: &Shared, next: Generation) -> Result<(), StorageError> {
         shared.check()?;
-        let failed = |error: EngineError| StorageError::engine("switch", &shared.path, error);
-        let engine = next.engine.latest().map_err(failed)?;
-        if let Err(error) = generation::make_current(&shared.path, &shared.options, next.number) {
+        if let Err(error) = generation::switch_current(&shared.path, &shared.options) {
             // Which of the two a restart would open is not known.
             shared.poison(&error);
             return Err(error);
         }
-        let files = next.files.clone();
-        shared.layers.store(Arc::new(Layers { newest, frozen: None, engine, files }));
         let old = std::mem::replace(&mut self.generation, next);
         old.files.supersede();
         shared.note_sizes(&self.generation);
+        Ok(())
+    }
+
+    /// Shows readers the live generation, under `newest`.
+    fn show(&self, shared: &Shared, newest: Arc<Layer>) -> Result<(), StorageError> {
+        let path = self.generation.files.path();
+        let engine = self.generation.engine.latest();
+        let engine = engine.map_err(|error| StorageError::engine("read", path, error));
+        // Readers must not stay with a database that is no longer the live one.
+        let engine = engine.inspect_err(|error| shared.poison(error))?;
+        let files = self.generation.files.clone();
+        shared.layers.store(Arc::new(Layers { newest, frozen: None, engine, files }));
         Ok(())
     }
 }
@@ -293,18 +303,37 @@ impl Fill {
     }
 
     fn catch_up(&mut self, behind: CatchUp) -> Result<(), StorageError> {
+        if behind.commits.is_empty() {
+            return Ok(());
+        }
         for changes in behind.commits {
             self.extend(changes)?;
         }
         self.commit(Durability::Synced)
     }
 
-    fn engine(&self) -> &dyn Engine {
-        &*self.generation.as_ref().expect("taken only by finish, which ends the fill").engine
+    fn generation(&self) -> &Generation {
+        self.generation.as_ref().expect("taken only by what ends the fill")
     }
 
-    fn finish(mut self) -> Generation {
-        self.generation.take().expect("taken only here")
+    fn engine(&self) -> &dyn Engine {
+        &*self.generation().engine
+    }
+
+    /// Prepares the exchange; returns the generation's number.
+    fn stage(&self) -> Result<u64, StorageError> {
+        let number = self.generation().number;
+        generation::stage_current(&self.shared.path, &self.shared.options, number)?;
+        Ok(number)
+    }
+
+    fn into_staged(mut self) -> Generation {
+        self.generation.take().expect("taken only here, which ends the fill")
+    }
+
+    fn finish(self) -> Result<Generation, StorageError> {
+        self.stage()?;
+        Ok(self.into_staged())
     }
 }
 

@@ -16,12 +16,14 @@ use std::sync::Arc;
 
 const CACHE_BYTES: usize = 8 << 20;
 
+type Opener = fn(&Path) -> Result<Arc<dyn Engine>, EngineError>;
+
 /// One engine on its own directory.
 struct Bench {
     directory: tempfile::TempDir,
-    make: fn(&Path) -> Result<Arc<dyn Engine>, EngineError>,
+    make: Opener,
     /// `None` for an engine that keeps nothing.
-    reopen: Option<fn(&Path) -> Result<Arc<dyn Engine>, EngineError>>,
+    reopen: Option<Opener>,
 }
 
 impl Bench {
