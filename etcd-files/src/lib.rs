@@ -10,6 +10,7 @@ mod error;
 pub mod hash;
 pub mod ids;
 pub mod lossy_disk;
+pub mod rescue;
 pub mod rows;
 pub mod snap;
 pub mod snapfile;

@@ -8,6 +8,7 @@ mod check;
 
 mod page;
 mod reader;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -16,4 +17,5 @@ mod writer;
 pub use check::{Check, Finding};
 pub use page::PAGE_SIZE;
 pub use reader::{Bucket, Database, Row, Rows};
+pub use rewrite::{BucketPlan, Changes, RewritePlan, rewrite};
 pub use writer::{ImageWriter, Layout, write_file};

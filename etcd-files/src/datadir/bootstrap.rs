@@ -20,6 +20,8 @@ pub(super) const FIRST_TERM: u64 = 1;
 /// change per member in the order of their ids (term 1, index 1 to n), and a hard state that has them committed. It is
 /// there whole or not at all.
 ///
+/// A cluster without members makes the log of a member that joins: whose it is, and nothing else.
+///
 /// With `is_restored` a snapshot record at index n follows, as for a database that already holds those entries.
 pub fn create_log(
     disk: Arc<dyn Disk>,
@@ -41,6 +43,9 @@ pub fn create_log(
                 data: &add_member(member),
                 ..EntryParts::default()
             });
+        }
+        if cluster.members.is_empty() {
+            return;
         }
         log.append_hard_state(&raftpb::HardState {
             term: Some(FIRST_TERM),

@@ -16,7 +16,7 @@ use quorate_proto::raftpb;
 use super::bootstrap::{FIRST_TERM, create_log};
 use super::initial_cluster::{InitialCluster, InitialUrls, check_local_member};
 use super::layout::DataDir;
-use crate::bbolt::{Database, write_file};
+use crate::bbolt::{BucketPlan, Changes, Database, RewritePlan, rewrite};
 use crate::disk::OsDisk;
 use crate::error::{Error, Result};
 use crate::rows::{Revision, RevisionKey, bucket, member_key, meta};
@@ -56,9 +56,6 @@ pub struct Restored {
     /// Bytes of the new database.
     pub database_bytes: u64,
 }
-
-/// Rows of one bucket that replace those of the snapshot; `None` removes one.
-type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Restores a snapshot file. Every member of the new cluster restores the same file with the same cluster and token.
 pub fn restore(snapshot: &Path, options: &RestoreOptions) -> Result<Restored> {
@@ -145,18 +142,10 @@ impl Target {
         Ok(Restored { member_id, cluster_id: cluster.cluster_id, revision, database_bytes })
     }
 
-    fn write_database(&self, source: &Database, plan: BTreeMap<String, Plan>) -> Result<u64> {
+    fn write_database(&self, source: &Database, plan: RewritePlan) -> Result<u64> {
         let path = self.building.join("snap").join("db");
         let file = create(&path)?;
-        let layout = write_file(&file, &path, |image| {
-            copy(source, plan, |step| {
-                match step {
-                    Step::Bucket(name) => image.begin_bucket(name),
-                    Step::Row(key, value) => image.push(key, value),
-                }
-                .map_err(Error::io("write", &path))
-            })
-        })?;
+        let layout = rewrite(source, plan, &file, &path)?;
         file.sync_all().map_err(Error::io("sync", &path))?;
         Ok(layout.size())
     }
@@ -221,14 +210,7 @@ fn latest_revision(source: &Database) -> Result<Revision> {
     }
 }
 
-/// What happens to one bucket.
-#[derive(Default)]
-struct Plan {
-    drops_rows: bool,
-    changes: Changes,
-}
-
-fn plan(cluster: &InitialCluster) -> BTreeMap<String, Plan> {
+fn plan(cluster: &InitialCluster) -> RewritePlan {
     let put = |key: &[u8], value: &[u8]| (key.to_vec(), Some(value.to_vec()));
     let members = cluster
         .members
@@ -242,66 +224,23 @@ fn plan(cluster: &InitialCluster) -> BTreeMap<String, Plan> {
     ];
     let mut plan = BTreeMap::new();
     for name in bucket::ALL {
-        plan.insert(name.to_owned(), Plan::default());
+        plan.insert(name.to_owned(), BucketPlan::default());
     }
-    let members = Plan { drops_rows: true, changes: members.collect() };
+    let members = BucketPlan { drops_rows: true, changes: members.collect() };
     plan.insert(bucket::MEMBERS.to_owned(), members);
-    let removed = Plan { drops_rows: true, ..Plan::default() };
+    let removed = BucketPlan { drops_rows: true, ..BucketPlan::default() };
     plan.insert(bucket::MEMBERS_REMOVED.to_owned(), removed);
-    let marks = Plan { drops_rows: false, changes: Changes::from(marks) };
+    let marks = BucketPlan { drops_rows: false, changes: Changes::from(marks) };
     plan.insert(bucket::META.to_owned(), marks);
     plan
 }
 
 /// An empty row at the new revision, and a compaction scheduled there: at start the server resumes it.
-fn bump(plan: &mut BTreeMap<String, Plan>, revision: i64) {
+fn bump(plan: &mut RewritePlan, revision: i64) {
     let revision = Revision { main: revision, sub: 0 }.encode().to_vec();
     let mut put = |name: &str, key: Vec<u8>, value: Vec<u8>| {
         plan.entry(name.to_owned()).or_default().changes.insert(key, Some(value));
     };
     put(bucket::KEY, revision.clone(), Vec::new());
     put(bucket::META, meta::SCHEDULED_COMPACT.to_vec(), revision);
-}
-
-/// One thing to write.
-enum Step<'a> {
-    Bucket(&'a str),
-    Row(&'a [u8], &'a [u8]),
-}
-
-/// Walks all buckets of the source and of the plan in order, with the plan's changes applied.
-fn copy(
-    source: &Database,
-    mut plan: BTreeMap<String, Plan>,
-    mut emit: impl FnMut(Step<'_>) -> Result<()>,
-) -> Result<()> {
-    let mut buckets = BTreeMap::new();
-    for (name, bucket) in source.buckets()? {
-        let name = String::from_utf8(name.to_vec())
-            .map_err(|_| Error::unsupported(source.path(), "a bucket whose name is no text"))?;
-        plan.entry(name.clone()).or_default();
-        buckets.insert(name, bucket);
-    }
-    for (name, Plan { drops_rows, changes }) in plan {
-        emit(Step::Bucket(&name))?;
-        let rows = match buckets.get(&name) {
-            Some(bucket) if !drops_rows => Some(bucket.rows()?),
-            _ => None,
-        };
-        let mut changes = changes.into_iter().peekable();
-        for row in rows.into_iter().flatten() {
-            let (key, value) = row?;
-            while let Some((new, put)) = changes.next_if(|(new, _)| new[..] < key[..]) {
-                put.iter().try_for_each(|value| emit(Step::Row(&new, value)))?;
-            }
-            match changes.next_if(|(new, _)| new[..] == key[..]) {
-                Some((_, put)) => put.iter().try_for_each(|new| emit(Step::Row(&key, new)))?,
-                None => emit(Step::Row(&key, &value))?,
-            }
-        }
-        for (new, put) in changes {
-            put.iter().try_for_each(|value| emit(Step::Row(&new, value)))?;
-        }
-    }
-    Ok(())
 }

@@ -65,3 +65,18 @@ fn a_new_log_holds_the_cluster() {
     let entries = EntryReader::open(&disk, &dir).unwrap().read_run(&replay.entries).unwrap();
     assert!(entries.iter().all(|entry| entry.term() == 1));
 }
+
+/// The log of a member that joins says whose it is; members and terms come from the cluster's leader.
+#[test]
+fn a_joining_members_log_is_empty() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("wal");
+    let cluster = InitialCluster { members: Vec::new(), cluster_id: 9 };
+    let options = Options { prepare_ahead: false, ..Options::default() };
+    create_log(Arc::new(OsDisk), &dir, &cluster, 7, false, options).unwrap();
+    let disk: Arc<dyn crate::disk::Disk> = Arc::new(OsDisk);
+    let replay = Replay::read(&mut Reader::open(&disk, &dir).unwrap()).unwrap();
+    assert_eq!((replay.metadata.node_id(), replay.metadata.cluster_id()), (7, 9));
+    assert_eq!(replay.hard_state, quorate_proto::raftpb::HardState::default());
+    assert_eq!(replay.last_index(), 0);
+}

@@ -4,16 +4,13 @@
 //! `quorate_proto`; here is what protobuf does not say. Nothing here reads or writes a file.
 
 pub mod bucket;
+mod lease;
 mod member;
 pub mod meta;
 mod revision;
 #[cfg(test)]
 mod tests;
 
+pub use lease::{decode_lease_key, lease_key};
 pub use member::{Member, member_key, parse_member_key};
 pub use revision::{Revision, RevisionKey, user_key};
-
-/// Key of a lease in bucket `lease`.
-pub fn lease_key(id: i64) -> [u8; 8] {
-    id.to_be_bytes()
-}

@@ -137,7 +137,7 @@ pub(super) fn decode(record: Bytes, previous_crc: u32) -> Result<(Record, u32), 
 /// bit in a length never costs the records behind it.
 pub(super) fn looks_torn(body: &[u8], body_offset: u64, record_len: u64, is_cut: bool) -> bool {
     let first = ((SECTOR - body_offset % SECTOR) as usize).min(body.len());
-    let sectors = [0..first].into_iter().chain(
+    let sectors = std::iter::once(0..first).chain(
         (first..body.len())
             .step_by(SECTOR as usize)
             .map(|at| at..(at + SECTOR as usize).min(body.len())),
