@@ -4,7 +4,7 @@ use super::source::{Source, Violation};
 use super::strip;
 
 /// A header shorter than this says nothing.
-const HEADER_MIN_CHARS: usize = 25;
+const HEADER_MIN_CHARS: usize = 18;
 
 /// What a line of a `mod.rs` may not begin with.
 const LOGIC: [&str; 9] =
