@@ -66,6 +66,7 @@ pub fn house_rules() -> Result<Vec<Violation>> {
     }
     found.extend(manifests::check(&crates));
     found.extend(paper::dependencies(&text("Cargo.toml")?, &text("docs/dependencies.md")?));
+    found.extend(paper::invariants(&text("docs/ARCHITECTURE.md")?, &sources));
     found.extend(paper::changelog(&text("CHANGELOG.md")?));
     Ok(found)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::manifests;
-use super::source::Violation;
+use super::source::{self, Source, Violation};
 
 const TABLE: &str = "docs/dependencies.md";
 
@@ -65,9 +65,58 @@ pub fn changelog(text: &str) -> Vec<Violation> {
     stray.map(|(n, _)| Violation::new(path, n + 1, says)).collect()
 }
 
+/// Every invariant of the house plan names tests that exist, in backticks, in the last cell of its row.
+pub fn invariants(plan: &str, sources: &[Source]) -> Vec<Violation> {
+    let path = "docs/ARCHITECTURE.md";
+    let part = plan.lines().enumerate().skip_while(|(_, line)| *line != "## Invariants").skip(1);
+    let part = part.take_while(|(_, line)| !line.starts_with("## "));
+    let rows = part.filter(|(_, line)| line.starts_with("| ") && !line.starts_with("| #"));
+    let mut found = Vec::new();
+    let mut n_rows = 0;
+    for (n, row) in rows {
+        n_rows += 1;
+        let cell = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or_default();
+        let names: Vec<&str> = cell.split('`').skip(1).step_by(2).filter(|w| is_name(w)).collect();
+        if names.is_empty() {
+            found.push(Violation::new(path, n + 1, "no test holds this invariant. Name one."));
+        }
+        for name in names {
+            let is_there = |source: &Source| source::has_word(&source.code, &format!("fn {name}"));
+            if !sources.iter().any(is_there) {
+                let says = format!("there is no test `{name}`. Name the one that holds this now.");
+                found.push(Violation::new(path, n + 1, says));
+            }
+        }
+    }
+    if n_rows == 0 {
+        found.push(Violation::new(path, 0, "there is no table under `## Invariants`."));
+    }
+    found
+}
+
+fn is_name(word: &str) -> bool {
+    word.contains('_')
+        && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An invariant without a test, and one whose test is gone, are caught.
+    #[test]
+    fn invariants_name_tests() {
+        let sources = [Source::new("a.rs", "fn rows_are_etcds() {}")];
+        let plan = |cell: &str| {
+            format!(
+                "## Invariants\n\n| # | always | held by |\n|---|---|---|\n| 1 | x | {cell} |\n"
+            )
+        };
+        assert!(invariants(&plan("`rows_are_etcds` in `a/b`"), &sources).is_empty());
+        assert_eq!(invariants(&plan(""), &sources).len(), 1);
+        assert_eq!(invariants(&plan("`rows_are_ours`"), &sources).len(), 1);
+        assert_eq!(invariants("# Plan\n", &sources).len(), 1);
+    }
 
     /// A dependency without a row, a row without a reason and a row without a dependency are caught.
     #[test]
