@@ -1,0 +1,206 @@
+//! The real program in a real terminal with a real cluster: what is seen, that keys answer while members hang, and that
+//! the terminal is clean after the end, signals and panics.
+
+#[path = "../../../client/tests/model/cluster.rs"]
+mod cluster;
+mod tmux;
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use cluster::Cluster;
+use tmux::Terminal;
+
+/// Types the dashboard's command, followed by a line that shows how it ended.
+fn start(terminal: &Terminal, prefix: &str, cluster: &Cluster) {
+    let program = env!("CARGO_BIN_EXE_quorate-tui");
+    let endpoints = cluster.endpoints().join(",");
+    let command =
+        format!("{prefix} {program} --refresh 250ms --timeout 1s --endpoints {endpoints}");
+    terminal.type_line(&format!("clear; {command}; echo ended-with=$?"));
+}
+
+/// The whole story: look, lose a member, see it, help, resize, quit.
+#[test]
+fn a_member_dies_while_we_watch() {
+    let mut cluster = Cluster::start(3);
+    let terminal = Terminal::open(80, 24);
+    let settings = terminal.line_settings();
+    start(&terminal, "", &cluster);
+    terminal.wait_for("3 of 3 up, can lose 1");
+    let screen = terminal.wait_for("healthy");
+    for text in ["Quorate", "n1", "n2", "n3", "leader", "follower", "3.7.1", "q quit"] {
+        assert!(screen.contains(text), "{text:?} is missing on:\n{screen}");
+    }
+    cluster.kill(2);
+    terminal.wait_for("2 of 3 up, can lose 0");
+    let screen = terminal.wait_for("member n3 is down");
+    assert!(screen.contains("degraded") && screen.contains("connection refused"), "{screen}");
+    terminal.press("?");
+    terminal.wait_for("Keys and signs");
+    terminal.press("Escape");
+    terminal.resize(40, 10);
+    terminal.wait_for("terminal too small");
+    terminal.resize(140, 40);
+    terminal.wait_for("IN USE");
+    cluster.restart(2);
+    terminal.wait_for("3 of 3 up, can lose 1");
+    terminal.press("q");
+    terminal.wait_for("ended-with=0");
+    terminal.assert_clean(&settings);
+}
+
+/// While the only member hangs, keys answer at once and the screen says what is wrong.
+#[test]
+fn keys_answer_while_the_cluster_hangs() {
+    let cluster = Cluster::start(1);
+    let terminal = Terminal::open(80, 24);
+    start(&terminal, "", &cluster);
+    terminal.wait_for("1 of 1 up");
+    cluster.pause(0);
+    terminal.wait_for("0 of 1 up");
+    for (key, text) in [("?", "Keys and signs"), ("Escape", "FINDINGS"), ("p", "PAUSED")] {
+        let pressed = Instant::now();
+        terminal.press(key);
+        terminal.wait_for(text);
+        // The questions' limit is one second: nothing here may wait for one.
+        assert!(
+            pressed.elapsed() < Duration::from_millis(900),
+            "{key} took {:?}",
+            pressed.elapsed()
+        );
+    }
+    terminal.press("b");
+    terminal.wait_for("reading");
+    terminal.press("q");
+    terminal.wait_for("ended-with=0");
+    cluster.resume(0);
+}
+
+/// Keys are browsed by prefix, and a value is shown.
+#[test]
+fn keys_are_browsed() {
+    let cluster = Cluster::start(1);
+    let terminal = Terminal::open(80, 24);
+    let etcdctl = cluster::program("3.7.1", "etcdctl");
+    let etcdctl = etcdctl.display();
+    let endpoint = cluster.endpoint(0);
+    let put = format!("{etcdctl} --endpoints {endpoint} put");
+    terminal.type_line(&format!(
+        "{put} /a/x '{{\"colour\":\"green\"}}'; {put} /b/y other; echo wrote=$?"
+    ));
+    terminal.wait_for("wrote=0");
+    start(&terminal, "", &cluster);
+    terminal.wait_for("1 of 1 up");
+    terminal.press("b");
+    terminal.wait_for("1 to 2 of 2 keys");
+    terminal.press("/");
+    for letter in ["/", "a"] {
+        terminal.press(letter);
+    }
+    terminal.press("Enter");
+    let screen = terminal.wait_for("1 to 1 of 1 keys");
+    assert!(screen.contains("/a/x") && !screen.contains("/b/y"), "{screen}");
+    terminal.press("Enter");
+    terminal.wait_for("\"colour\": \"green\"");
+    terminal.press("q");
+    terminal.wait_for("ended-with=0");
+}
+
+/// Signals end the program with their code and a clean terminal, also while the cluster hangs.
+#[test]
+fn signals_leave_a_clean_terminal() {
+    let cluster = Cluster::start(1);
+    let terminal = Terminal::open(80, 24);
+    let settings = terminal.line_settings();
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130)] {
+        start(&terminal, "", &cluster);
+        terminal.wait_for("FINDINGS");
+        cluster.pause(0);
+        let pid = Pid::from_raw(terminal.child()).expect("a process id");
+        kill_process(pid, signal).expect("the process is ours");
+        terminal.wait_for(&format!("ended-with={code}"));
+        terminal.assert_clean(&settings);
+        cluster.resume(0);
+    }
+}
+
+/// A panic in the loop or in a worker ends with a message on a clean terminal. Planted panics exist in debug builds.
+#[test]
+fn panics_leave_a_clean_terminal() {
+    let cluster = Cluster::start(1);
+    let terminal = Terminal::open(100, 30);
+    let settings = terminal.line_settings();
+    for place in ["loop", "worker"] {
+        start(&terminal, &format!("QUORATE_TUI_TEST_PANIC={place}"), &cluster);
+        let screen = terminal.wait_for("ended-with=101");
+        terminal.assert_clean(&settings);
+        assert!(screen.contains("planted in ") && screen.contains(place), "{screen}");
+    }
+}
+
+/// NO_COLOR: not one colour sequence, but bold and dim are still there.
+#[test]
+fn no_color_keeps_bold() {
+    let cluster = Cluster::start(1);
+    let terminal = Terminal::open(80, 24);
+    start(&terminal, "", &cluster);
+    terminal.wait_for("1 of 1 up");
+    let screen = terminal.styled_screen();
+    assert!(screen.contains("38;5;6m"), "no cyan by default: {screen:?}");
+    terminal.press("q");
+    terminal.wait_for("ended-with=0");
+    start(&terminal, "NO_COLOR=1", &cluster);
+    terminal.wait_for("1 of 1 up");
+    let screen = terminal.styled_screen();
+    for sequence in screen.split("\x1b[").skip(1) {
+        let numbers = sequence.split('m').next().unwrap_or_default();
+        for number in numbers.split(';') {
+            let is_colour =
+                number.len() == 2 && (number.starts_with('3') || number.starts_with('4'));
+            assert!(!is_colour || number == "39" || number == "49", "{numbers:?} sets a colour");
+        }
+    }
+    assert!(screen.contains("\x1b[1mQuorate"), "{screen:?}");
+    terminal.press("q");
+    terminal.wait_for("ended-with=0");
+}
+
+/// Without a terminal the program says what to use instead.
+#[test]
+fn no_terminal_no_dashboard() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_quorate-tui"))
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("the program runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.contains("Use --once or --output json"), "{errors}");
+}
+
+/// `--once` and `--output json` tell the same without a terminal; exit code 1 when nobody answers.
+#[test]
+fn one_picture() {
+    let cluster = Cluster::start(1);
+    let picture = |arguments: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_quorate-tui"))
+            .args(["--refresh", "200ms", "--timeout", "1s"])
+            .args(arguments)
+            .output()
+            .expect("the program runs")
+    };
+    let text = picture(&["--once", "--endpoints", &cluster.endpoint(0)]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("1 of 1 up, can lose 0") && text.contains("FINDINGS"), "{text}");
+    assert!(!text.contains('\x1b'), "no escape sequences in {text:?}");
+    let json = picture(&["--output", "json", "--endpoints", &cluster.endpoint(0)]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("one JSON object");
+    assert_eq!(json["members"][0]["name"], "n1");
+    assert_eq!(json["members"][0]["health"]["state"], "up");
+    assert_eq!(json["quorum"]["value"]["voters"], 1);
+    assert_eq!(json["findings"][0]["rule"], "quorum");
+    let nobody = picture(&["--once", "--endpoints", "127.0.0.1:1"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nobody.stdout).contains("no endpoint answers"));
+}
