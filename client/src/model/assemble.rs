@@ -300,7 +300,11 @@ fn strangers(
 
 fn silent(endpoint: &EndpointMemory, moment: Moment) -> Option<StrangerEndpoint> {
     let (error, _) = endpoint.status.failure(moment.now)?;
-    let state = StrangerState::Silent { reason: error.reason.clone() };
+    let reason = error.reason.clone();
+    let state = match error.kind {
+        ProbeErrorKind::Unreachable => StrangerState::Silent { reason },
+        ProbeErrorKind::Denied | ProbeErrorKind::Refused => StrangerState::Refused { reason },
+    };
     Some(StrangerEndpoint { endpoint: endpoint.endpoint.clone(), state })
 }
 

@@ -284,6 +284,11 @@ pub enum StrangerState {
         /// The error, a lower-case fragment.
         reason: String,
     },
+    /// It answers, but not to us: credentials are missing, wrong or not sufficient.
+    Refused {
+        /// The error, a lower-case fragment.
+        reason: String,
+    },
     /// It answers for another cluster.
     OtherCluster {
         /// The other cluster's id.

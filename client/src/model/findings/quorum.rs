@@ -3,33 +3,52 @@
 use super::{Finding, Severity, Thresholds, Verdict};
 use crate::model::{ClusterSnapshot, Quorum, StrangerState};
 
-/// Some endpoint answers.
+/// Some endpoint answers, and answers us.
 pub(super) fn reachable(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
-    let silent: Vec<_> = snapshot
-        .strangers
-        .iter()
-        .filter_map(|stranger| match &stranger.state {
-            StrangerState::Silent { reason } => Some((&stranger.endpoint, reason)),
-            StrangerState::OtherCluster { .. } | StrangerState::NotListed { .. } => None,
-        })
-        .collect();
-    let Some((_, reason)) = silent.first() else { return Verdict::fine() };
-    let endpoints: Vec<_> = silent.iter().map(|(endpoint, _)| endpoint.as_str()).collect();
-    let nobody_answers = snapshot.cluster_id.reason().is_some();
-    let (severity, title) = if nobody_answers {
-        (Severity::Critical, "no endpoint answers".to_owned())
-    } else {
-        (Severity::Warning, format!("{} does not answer", endpoints.join(", ")))
-    };
-    Verdict::Checked(vec![Finding {
+    let mut silent = Vec::new();
+    let mut refusing = Vec::new();
+    for stranger in &snapshot.strangers {
+        match &stranger.state {
+            StrangerState::Silent { reason } => silent.push((&*stranger.endpoint, &**reason)),
+            StrangerState::Refused { reason } => refusing.push((&*stranger.endpoint, &**reason)),
+            StrangerState::OtherCluster { .. } | StrangerState::NotListed { .. } => {}
+        }
+    }
+    let is_blind = snapshot.cluster_id.reason().is_some();
+    let is_silent = is_blind && refusing.is_empty();
+    let findings = [
+        unusable(
+            &silent,
+            if is_silent { "no endpoint answers" } else { "an endpoint does not answer" },
+            is_silent,
+            "Check --endpoints, the scheme (http or https), the certificates, and that the servers run.",
+        ),
+        unusable(
+            &refusing,
+            "the servers answer, but not to us",
+            is_blind,
+            "Authentication is on: give --user with --password-file, or a client certificate.",
+        ),
+    ];
+    Verdict::Checked(findings.into_iter().flatten().collect())
+}
+
+fn unusable(
+    endpoints: &[(&str, &str)],
+    title: &str,
+    is_critical: bool,
+    advice: &str,
+) -> Option<Finding> {
+    let (_, reason) = endpoints.first()?;
+    let names: Vec<_> = endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
+    Some(Finding {
         rule: "reachable",
-        severity,
+        severity: if is_critical { Severity::Critical } else { Severity::Warning },
         member: None,
-        title,
-        evidence: format!("{}: {reason}", endpoints.join(", ")),
-        advice: "Check --endpoints, the scheme (http or https), the certificates, and that the servers run."
-            .into(),
-    }])
+        title: title.into(),
+        evidence: format!("{}: {reason}", names.join(", ")),
+        advice: advice.into(),
+    })
 }
 
 /// Enough voters are up, and one more may fail.
@@ -104,7 +123,7 @@ pub(super) fn one_cluster(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict
     };
     let findings = snapshot.strangers.iter().filter_map(|stranger| {
         let (severity, title, evidence, advice) = match &stranger.state {
-            StrangerState::Silent { .. } => return None,
+            StrangerState::Silent { .. } | StrangerState::Refused { .. } => return None,
             StrangerState::OtherCluster { cluster_id: other } => (
                 Severity::Critical,
                 format!("{} belongs to another cluster", stranger.endpoint),

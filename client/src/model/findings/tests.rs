@@ -76,6 +76,20 @@ fn nobody_answers() {
     assert!(report.not_checked.len() > 12, "{:?}", report.not_checked);
 }
 
+/// Endpoints that refuse us are not called silent.
+#[test]
+fn nobody_lets_us_in() {
+    let report = report(|s| {
+        *s = samples::nobody();
+        for stranger in &mut s.strangers {
+            stranger.state = StrangerState::Refused { reason: "user name is empty".into() };
+        }
+    });
+    assert_eq!(report.findings.len(), 1);
+    assert!(report.findings[0].title.contains("not to us"), "{:?}", report.findings[0]);
+    assert!(report.findings[0].advice.contains("--user"));
+}
+
 /// A member of another cluster among the endpoints.
 #[test]
 fn split_cluster() {

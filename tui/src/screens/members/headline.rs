@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use unicode_width::UnicodeWidthStr;
 
-use quorate_client::model::{ClusterSnapshot, Quorum, Severity, Value};
+use quorate_client::model::{ClusterSnapshot, Quorum, Severity, StrangerState, Value};
 
 use crate::app::App;
 use crate::look::{Align, Area, Look, ago, count, rate};
@@ -68,7 +68,9 @@ fn verdict(app: &App, look: &Look) -> (&'static str, &'static str, Style) {
     match worst {
         _ if is_silent && worst.is_none() => (symbols.waiting, "asking", theme.quiet),
         Some(Severity::Critical) => {
-            let word = if is_silent {
+            let word = if is_silent && is_refused(&app.cluster) {
+                "no access"
+            } else if is_silent {
                 "no answer"
             } else if app.report.findings.iter().any(|f| is_outage(f.rule, f.severity)) {
                 "not serving"
@@ -80,6 +82,11 @@ fn verdict(app: &App, look: &Look) -> (&'static str, &'static str, Style) {
         Some(Severity::Warning) => (symbols.warning, "degraded", theme.warning),
         Some(Severity::Info) | None => (symbols.good, "healthy", theme.good),
     }
+}
+
+fn is_refused(cluster: &ClusterSnapshot) -> bool {
+    let mut strangers = cluster.strangers.iter();
+    strangers.any(|stranger| matches!(stranger.state, StrangerState::Refused { .. }))
 }
 
 fn is_outage(rule: &str, severity: Severity) -> bool {

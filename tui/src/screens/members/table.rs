@@ -37,7 +37,7 @@ pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect, pane: Optio
     }
     for stranger in app.cluster.strangers.iter().take(room) {
         let state = match &stranger.state {
-            StrangerState::Silent { reason } => reason.clone(),
+            StrangerState::Silent { reason } | StrangerState::Refused { reason } => reason.clone(),
             StrangerState::OtherCluster { cluster_id } => {
                 format!("belongs to cluster {cluster_id}")
             }
