@@ -18,8 +18,8 @@ pub async fn play(stage: &mut Stage, length: Duration) -> Result<()> {
     let start = Instant::now();
     writes(stage).await?;
     leader_killed(stage).await?;
-    let revision = backup(stage).await?;
-    restore(stage, revision).await?;
+    let taken = backup(stage).await?;
+    restore(stage, &taken).await?;
     while start.elapsed() < length {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -65,23 +65,29 @@ async fn leader_killed(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-/// Takes a backup into the S3 store and gives its revision.
-async fn backup(stage: &Stage) -> Result<i64> {
+/// A backup in the store.
+struct Taken {
+    id: String,
+    revision: i64,
+}
+
+/// Takes a backup into the S3 store beside the scheduled ones.
+async fn backup(stage: &Stage) -> Result<Taken> {
     let start = Instant::now();
     let manifest = agent(stage, "backup-now", &["backup", "now", "--output", "json"]).await?;
     let manifest = json_in(&manifest)?;
     let revision =
         manifest["snapshot"]["revision"].as_i64().context("a manifest has a revision")?;
-    let id = manifest["id"].as_str().context("a manifest has an id")?;
+    let id = manifest["id"].as_str().context("a manifest has an id")?.to_owned();
     println!(
         "demo: act 3: backup {id} at revision {revision} is in the store ({:.1?})",
         start.elapsed()
     );
-    Ok(revision)
+    Ok(Taken { id, revision })
 }
 
-/// Restores the newest backup into a new directory, boots a member on it and compares every key.
-async fn restore(stage: &Stage, revision: i64) -> Result<()> {
+/// Restores that backup into a new directory, boots a member on it and compares every key.
+async fn restore(stage: &Stage, taken: &Taken) -> Result<()> {
     let start = Instant::now();
     let ports = free_ports(2)?;
     let [client, peer] = [ports[0], ports[1]].map(|port| format!("http://127.0.0.1:{port}"));
@@ -93,9 +99,10 @@ async fn restore(stage: &Stage, revision: i64) -> Result<()> {
         format!("--initial-cluster={cluster}"),
         format!("--initial-advertise-peer-urls={peer}"),
     ];
-    let mut words = vec!["restore", "--id=latest"];
+    let mut words = vec!["restore", taken.id.as_str()];
     words.extend(layout.iter().map(String::as_str));
     agent(stage, "restore", &words).await?;
+    let revision = taken.revision;
     let mut flags = layout.to_vec();
     flags.extend([
         format!("--listen-client-urls={client}"),
