@@ -184,23 +184,70 @@ fn the_tail_is_the_operators_choice() {
     }
 }
 
-/// With authentication on, what a user may do is decided when an entry is applied; that is not guessed.
+/// With authentication on etcd decides when it applies an entry whether its user may; so do we.
 #[test]
-fn authentication_is_not_guessed() {
-    let version = "3.7.1";
-    let temp = tempfile::tempdir().unwrap();
-    let data = DataDir::new(&temp.path().join("data"), None);
-    let etcd = Etcd::start(version, data.root(), &NEVER_FLUSH);
-    etcd.ctl(&["user", "add", "root:secret"]);
-    etcd.ctl(&["user", "grant-role", "root", "root"]);
-    etcd.ctl(&["auth", "enable"]);
-    etcd.ctl(&["--user", "root:secret", "put", "key", "in the log only"]);
-    etcd.kill();
-    let target = temp.path().join("rescued");
-    let survivor = Survivor::open(&data).unwrap();
-    let error = rescue(&survivor, TailPolicy::KeepTail, &target).unwrap_err();
-    assert!(error.to_string().contains("authentication is on"), "{error}");
-    assert!(!target.exists());
+fn rights_are_judged_as_etcd_judges_them() {
+    for version in VERSIONS {
+        let temp = tempfile::tempdir().unwrap();
+        let data = temp.path().join("data");
+        let etcd = Etcd::start(version, &data, &NEVER_FLUSH);
+        for setup in [
+            "user add root:secret",
+            "user grant-role root root",
+            "role add part",
+            "role grant-permission part write a c",
+            "role grant-permission part readwrite c e",
+            "user add u:p",
+            "user grant-role u part",
+            "user add gone:p",
+            "user delete gone",
+            "role add more",
+            "role grant-permission more read k",
+            "user grant-role u more",
+            "role delete more",
+        ] {
+            etcd.ctl(&setup.split(' ').collect::<Vec<_>>());
+        }
+        etcd.ctl(&["auth", "enable"]);
+        etcd.ctl(&["--user", "root:secret", "put", "z", "root's"]);
+        let lease = etcd.ctl(&["--user", "root:secret", "lease", "grant", "7200"]);
+        let lease = format!("--lease={}", lease.split(' ').nth(1).unwrap());
+        etcd.ctl(&["--user", "root:secret", "put", "on the lease", "root's", &lease]);
+        for (args, is_allowed) in [
+            (&["put", "a", "1"][..], true),
+            (&["put", "f", "1"], false),
+            (&["put", "a", "2", "--prev-kv"], false),
+            (&["put", "d", "2", "--prev-kv"], true),
+            (&["put", "b", "3", &lease], false),
+            (&["del", "a", "e"], true),
+            (&["del", "a", "z"], false),
+            (&["put", "c", "4"], true),
+            (&["del", "z"], false),
+        ] {
+            let all = [&["--user", "u:p"], args].concat();
+            assert_eq!(etcd.try_ctl(&all), is_allowed, "{version} {args:?}");
+        }
+        etcd.kill();
+
+        let survivor = Survivor::open(&DataDir::new(&data, None)).unwrap();
+        let target = temp.path().join("rescued");
+        let rescued = rescue(&survivor, TailPolicy::KeepTail, &target).unwrap();
+        assert!(rescued.refused.len() >= 5, "{version}: {rescued:?}");
+        let etcd = Etcd::start_with_auth(version, &data, "root:secret");
+        let args = ["--user", "root:secret", "endpoint", "hashkv", "-w", "json"];
+        let answer: serde_json::Value = serde_json::from_str(&etcd.ctl(&args)).unwrap();
+        let ours = SnapshotFile::open(&target).unwrap().hash_kv(0).unwrap();
+        assert_eq!(answer[0]["HashKV"]["header"]["revision"], ours.hash_revision, "{version}");
+        assert_eq!(answer[0]["HashKV"]["hash"], ours.hash, "{version}");
+        let snapshot = temp.path().join("snapshot");
+        let args = ["--user", "root:secret", "snapshot", "save", snapshot.to_str().unwrap()];
+        etcd.ctl(&args);
+        let [ours, theirs] =
+            [&target, &snapshot].map(|path| SnapshotFile::open(path).unwrap().database().unwrap());
+        for bucket in ["auth", "authUsers", "authRoles", "lease"] {
+            assert_eq!(rows(&ours, bucket), rows(&theirs, bucket), "{version} {bucket}");
+        }
+    }
 }
 
 /// Appends a hard state, as a follower's log stands that has not yet heard of the last commit.

@@ -12,6 +12,7 @@ use quorate_proto::{etcdserverpb, leasepb, raftpb};
 use super::state::State;
 use super::store::Changes;
 use super::txn::{self, Refusal, check_put};
+use super::{auth, permission};
 use crate::error::Result;
 use crate::rows::{Revision, bucket, lease_key, meta};
 
@@ -44,10 +45,11 @@ pub(super) fn apply(state: &mut State<'_>, entry: &raftpb::Entry) -> Result<Appl
             false => Applied::Impossible("it is of a kind that is not known"),
         });
     };
-    if is_auth(&request) || (state.is_auth_enabled && changes_keys(&request)) {
-        return Ok(Applied::Impossible(
-            "authentication is on, and only a server can tell what it allowed",
-        ));
+    if let Some(applied) = auth::apply(state, &request) {
+        return Ok(applied);
+    }
+    if let Some(refusal) = permission::check(state, &request) {
+        return Ok(Applied::Refused(refusal));
     }
     let refusal = match request {
         InternalRaftRequest { put: Some(put), .. } => apply_put(state, &put)?,
@@ -105,29 +107,6 @@ fn is_old_request(mut data: Bytes) -> bool {
         }
     }
     false
-}
-
-fn is_auth(request: &InternalRaftRequest) -> bool {
-    request.auth_enable.is_some()
-        || request.auth_disable.is_some()
-        || request.auth_user_add.is_some()
-        || request.auth_user_delete.is_some()
-        || request.auth_user_change_password.is_some()
-        || request.auth_user_grant_role.is_some()
-        || request.auth_user_revoke_role.is_some()
-        || request.auth_role_add.is_some()
-        || request.auth_role_delete.is_some()
-        || request.auth_role_grant_permission.is_some()
-        || request.auth_role_revoke_permission.is_some()
-}
-
-/// Requests that etcd checks against the user's permissions when it applies them.
-fn changes_keys(request: &InternalRaftRequest) -> bool {
-    request.put.is_some()
-        || request.delete_range.is_some()
-        || request.txn.is_some()
-        || request.compaction.is_some()
-        || request.lease_revoke.is_some()
 }
 
 fn apply_put(state: &mut State<'_>, put: &PutRequest) -> Result<Option<Refusal>> {

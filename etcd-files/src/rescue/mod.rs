@@ -4,7 +4,9 @@
 //! Membership is not carried over: a snapshot is restored into a new cluster.
 
 mod apply;
+mod auth;
 mod describe;
+mod permission;
 mod state;
 mod store;
 mod txn;

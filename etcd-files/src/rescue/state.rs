@@ -8,6 +8,7 @@ use bytes::Bytes;
 use prost::Message;
 use quorate_proto::{etcdserverpb, leasepb, mvccpb};
 
+use super::permission::Auth;
 use crate::bbolt::{Bucket, Database, RewritePlan};
 use crate::error::{Error, Result};
 use crate::rows::{Revision, RevisionKey, bucket, decode_lease_key, meta};
@@ -31,7 +32,7 @@ pub(super) struct State<'a> {
     pub(super) leases: BTreeMap<i64, leasepb::Lease>,
     /// Alarms raised by any member, as `AlarmType` numbers.
     pub(super) alarms: BTreeSet<(i32, u64)>,
-    pub(super) is_auth_enabled: bool,
+    pub(super) auth: Auth,
     /// Current main revision.
     pub(super) revision: i64,
     pub(super) compact_revision: i64,
@@ -51,7 +52,7 @@ impl<'a> State<'a> {
             live: BTreeMap::new(),
             leases: BTreeMap::new(),
             alarms: BTreeSet::new(),
-            is_auth_enabled: false,
+            auth: Auth::default(),
             revision: snapfile::current_revision(database)?,
             compact_revision: snapfile::compact_revision(database)?,
             plan: RewritePlan::new(),
@@ -92,9 +93,9 @@ impl<'a> State<'a> {
     }
 
     fn load_others(&mut self) -> Result<()> {
-        let wrong = |name: &str| {
-            Error::unsupported(self.database.path(), format!("an unreadable row in bucket {name}"))
-        };
+        let path = self.database.path();
+        let wrong =
+            |name: &str| Error::unsupported(path, format!("an unreadable row in bucket {name}"));
         for (key, value) in self.rows(bucket::LEASE)? {
             let id = decode_lease_key(&key).ok_or_else(|| wrong(bucket::LEASE))?;
             let lease = leasepb::Lease::decode(value).map_err(|_| wrong(bucket::LEASE))?;
@@ -105,7 +106,19 @@ impl<'a> State<'a> {
             self.alarms.insert((alarm.alarm, alarm.member_id));
         }
         let enabled = self.row(bucket::AUTH, b"authEnabled")?;
-        self.is_auth_enabled = enabled.is_some_and(|value| value[..] == [1]);
+        self.auth.is_enabled = enabled.is_some_and(|value| value[..] == [1]);
+        let revision = self.row(bucket::AUTH, b"authRevision")?;
+        self.auth.revision = revision.and_then(|v| meta::decode_number(&v)).unwrap_or(0);
+        for (name, value) in self.rows(bucket::AUTH_USERS)? {
+            if !self.auth.add_user(name, value) {
+                return Err(wrong(bucket::AUTH_USERS));
+            }
+        }
+        for (name, value) in self.rows(bucket::AUTH_ROLES)? {
+            if !self.auth.add_role(name, value) {
+                return Err(wrong(bucket::AUTH_ROLES));
+            }
+        }
         Ok(())
     }
 

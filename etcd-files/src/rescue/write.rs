@@ -30,7 +30,7 @@ pub struct Rescued {
 }
 
 /// Writes the state of a dead member as a snapshot file at `target`, which must not exist. It appears whole or not at
-/// all. Fails where an entry cannot be applied faithfully, for example because authentication is on.
+/// all. Fails where an entry cannot be applied faithfully, such as one that changes users or roles.
 pub fn rescue(survivor: &Survivor, policy: TailPolicy, target: &Path) -> Result<Rescued> {
     if target.exists() {
         return Err(Error::Refused(format!("{} exists already", target.display())));

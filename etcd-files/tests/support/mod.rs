@@ -46,6 +46,16 @@ pub const PEER_URL: &str = "http://127.0.0.1:2380";
 impl Etcd {
     /// Starts a server on `data_dir` and waits until it answers.
     pub fn start(version: &'static str, data_dir: &Path, extra: &[&str]) -> Etcd {
+        Etcd::start_as(version, data_dir, extra, &[])
+    }
+
+    /// Starts a server whose data demands a password; `user` is `name:password`.
+    #[allow(dead_code, reason = "not every test binary has passwords")]
+    pub fn start_with_auth(version: &'static str, data_dir: &Path, user: &str) -> Etcd {
+        Etcd::start_as(version, data_dir, &[], &["--user", user])
+    }
+
+    fn start_as(version: &'static str, data_dir: &Path, extra: &[&str], login: &[&str]) -> Etcd {
         let ports = [free_port(), free_port()].map(|port| format!("http://127.0.0.1:{port}"));
         let [client_url, peer_url] = ports;
         let log = std::fs::File::create(data_dir.with_extension("log")).unwrap();
@@ -63,11 +73,11 @@ impl Etcd {
             .spawn()
             .unwrap();
         let mut etcd = Etcd { version, child, client_url };
-        etcd.wait_until_ready(data_dir);
+        etcd.wait_until_ready(data_dir, login);
         etcd
     }
 
-    fn wait_until_ready(&mut self, data_dir: &Path) {
+    fn wait_until_ready(&mut self, data_dir: &Path, login: &[&str]) {
         let address = self.client_url.trim_start_matches("http://").to_owned();
         let deadline = Instant::now() + Duration::from_secs(60);
         while TcpStream::connect(&address).is_err() {
@@ -79,7 +89,7 @@ impl Etcd {
             std::thread::sleep(Duration::from_millis(20));
         }
         // A linearizable read waits for the leader.
-        self.ctl(&["get", "is-there-a-leader"]);
+        self.ctl(&[login, &["get", "is-there-a-leader"]].concat());
     }
 
     /// Runs `etcdctl` of the same release against this server.
@@ -87,6 +97,14 @@ impl Etcd {
         let mut all = vec!["--endpoints", &self.client_url];
         all.extend(args);
         run(self.version, "etcdctl", &all)
+    }
+
+    /// Runs `etcdctl` and says whether it succeeded.
+    #[allow(dead_code, reason = "not every test binary expects failures")]
+    pub fn try_ctl(&self, args: &[&str]) -> bool {
+        let mut command = Command::new(program(self.version, "etcdctl"));
+        command.args(["--endpoints", &self.client_url]).args(args).env("ETCDCTL_API", "3");
+        command.output().unwrap().status.success()
     }
 
     /// Puts a key through `etcdctl`.
