@@ -25,7 +25,7 @@ fn the_headless_demo_plays_and_leaves_nothing() {
 
 /// Command lines of running processes that name a path.
 fn processes_with(path: &str) -> Vec<String> {
-    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let lines = pids.filter_map(|pid| std::fs::read(pid.path().join("cmdline")).ok());
     let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
     lines.filter(|line| line.contains(path)).collect()

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::source::{Violation, listed, rust_files, text};
-use super::{confined, door, layers, manifests, paper, sizes, words};
+use super::{confined, door, known, layers, manifests, paper, sizes, words};
 use crate::repo;
 
 #[derive(clap::Args, Default)]
@@ -68,7 +68,7 @@ pub fn house_rules() -> Result<Vec<Violation>> {
     found.extend(paper::dependencies(&text("Cargo.toml")?, &text("docs/dependencies.md")?));
     found.extend(paper::invariants(&text("docs/ARCHITECTURE.md")?, &sources));
     found.extend(paper::changelog(&text("CHANGELOG.md")?));
-    Ok(found)
+    Ok(known::sift(found, &text(known::PATH)?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod command;
 mod confined;
 mod door;
+mod known;
 mod layers;
 mod manifests;
 mod paper;
