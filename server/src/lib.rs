@@ -3,11 +3,16 @@
 //! The rooms and the direction of their imports are drawn in `docs/ARCHITECTURE.md`; a test in `xtask` holds them.
 
 pub mod alarm;
+pub mod api;
+pub mod apply;
 pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod lease;
+pub mod logging;
+pub mod metrics;
 pub mod mvcc;
 pub mod raft;
 pub mod storage;
+pub mod tasks;
 pub mod types;

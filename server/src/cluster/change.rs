@@ -2,7 +2,7 @@
 //!
 //! Pure: the caller brings the facts (how many voters are started and connected), the answer is etcd's error.
 
-use super::{ClusterState, Member, peer_urls_are_valid};
+use super::{ClusterState, Member, is_started, peer_urls_are_valid};
 use quorate_proto::errors::EtcdError;
 
 /// A change that a client asks for.
@@ -108,7 +108,7 @@ fn quorum(voters: usize) -> usize {
 
 /// Started voters must be a quorum of the set enlarged by `added`.
 fn check_started(voters: &[&Member], added: usize) -> Result<(), EtcdError> {
-    let started = voters.iter().filter(|m| m.is_started()).count();
+    let started = voters.iter().filter(|m| is_started(m)).count();
     // A lone started member may always be joined by a second one.
     if started == 1 && voters.len() == 1 {
         return Ok(());
@@ -140,7 +140,7 @@ fn check_remove(
     connected: &dyn Fn(u64) -> bool,
 ) -> Result<(), EtcdError> {
     let rest: Vec<_> = voters.iter().filter(|m| m.id != leaving.id).collect();
-    let started = rest.iter().filter(|m| m.is_started()).count();
+    let started = rest.iter().filter(|m| is_started(m)).count();
     if started < quorum(rest.len()) {
         return Err(EtcdError::MemberNotEnoughStarted);
     }

@@ -1,67 +1,29 @@
-//! One member, in memory and as the JSON that etcd stores and replicates.
+//! One member as the rows, the log and clients know it. The JSON is `etcd-files`' business.
 
 use bytes::Bytes;
+use quorate_etcd_files::rows;
+pub use quorate_etcd_files::rows::Member;
 use quorate_proto::etcdserverpb;
 use serde::{Deserialize, Serialize};
 
-/// A member of the cluster. Field order and names are those of etcd's JSON.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// Member id.
-    pub id: u64,
-    /// URLs at which other members reach it.
-    #[serde(rename = "peerURLs", default, deserialize_with = "null_as_empty")]
-    pub peer_urls: Vec<String>,
-    /// True while it does not vote.
-    #[serde(rename = "isLearner", default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_learner: bool,
-    /// Name, empty until the member has published it: until it has started.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub name: String,
-    /// URLs at which clients reach it, empty until published.
-    #[serde(
-        rename = "clientURLs",
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    pub client_urls: Vec<String>,
+/// Row key in the `members` keyspaces: lower-case hex without leading zeros.
+pub fn member_row_key(id: u64) -> Bytes {
+    rows::member_key(id).into_bytes().into()
 }
 
-/// Go writes a nil list as `null`.
-fn null_as_empty<'de, D>(deserializer: D) -> Result<Vec<String>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+/// True once the member has published its name.
+pub fn is_started(member: &Member) -> bool {
+    !member.name.is_empty()
 }
 
-impl Member {
-    /// True once the member has published its name.
-    pub fn is_started(&self) -> bool {
-        !self.name.is_empty()
-    }
-
-    /// Row key in the `members` keyspaces: lower-case hex without leading zeros.
-    pub fn row_key(id: u64) -> Bytes {
-        format!("{id:x}").into_bytes().into()
-    }
-
-    /// Row value.
-    pub fn encode_row(&self) -> Bytes {
-        serde_json::to_vec(self).expect("strings and numbers always encode").into()
-    }
-}
-
-impl From<&Member> for etcdserverpb::Member {
-    fn from(member: &Member) -> Self {
-        etcdserverpb::Member {
-            id: member.id,
-            name: member.name.clone(),
-            peer_ur_ls: member.peer_urls.clone(),
-            client_ur_ls: member.client_urls.clone(),
-            is_learner: member.is_learner,
-        }
+/// The member as clients are told of it.
+pub fn to_wire(member: &Member) -> etcdserverpb::Member {
+    etcdserverpb::Member {
+        id: member.id,
+        name: member.name.clone(),
+        peer_ur_ls: member.peer_urls.clone(),
+        client_ur_ls: member.client_urls.clone(),
+        is_learner: member.is_learner,
     }
 }
 
@@ -105,20 +67,6 @@ fn host_and_port_are_valid(authority: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The JSON is etcd's, field for field.
-    #[test]
-    fn member_json_is_etcds() {
-        let mut member =
-            Member { id: 7, peer_urls: vec!["http://a:1".into()], ..Member::default() };
-        assert_eq!(member.encode_row(), &br#"{"id":7,"peerURLs":["http://a:1"]}"#[..]);
-        member.name = "m".into();
-        member.is_learner = true;
-        member.client_urls = vec!["http://a:2".into()];
-        let text = r#"{"id":7,"peerURLs":["http://a:1"],"isLearner":true,"name":"m","clientURLs":["http://a:2"]}"#;
-        assert_eq!(member.encode_row(), text.as_bytes());
-        assert_eq!(serde_json::from_str::<Member>(text).unwrap(), member);
-    }
 
     /// A promotion carries its mark beside the member's fields.
     #[test]

@@ -7,5 +7,7 @@ mod member;
 mod state;
 
 pub use change::{ChangeCheck, check_change};
-pub use member::{ConfChangeContext, Member, peer_urls_are_valid};
+pub use member::{
+    ConfChangeContext, Member, is_started, member_row_key, peer_urls_are_valid, to_wire,
+};
 pub use state::{ClusterState, DowngradeInfo};

@@ -2,6 +2,7 @@
 
 use super::parse::{Source, Values};
 use super::{ListenUrl, UrlError, parse_duration, parse_url_list};
+use quorate_etcd_files::datadir::{InitialCluster, InitialUrls};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,45 +57,6 @@ impl ConfigError {
     }
 }
 
-/// Names and peer URLs of the initial members; a name may own several URLs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InitialCluster(pub Vec<(String, Vec<String>)>);
-
-impl InitialCluster {
-    /// Parses `name=url,name=url`.
-    ///
-    /// # Errors
-    /// A part without `=`, or a URL that two members share.
-    pub fn parse(text: &str) -> Result<InitialCluster, ConfigError> {
-        let mut members: Vec<(String, Vec<String>)> = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let Some((name, url)) = part.split_once('=') else {
-                let text = format!("invalid --initial-cluster part {part:?}: name=url is needed");
-                return Err(ConfigError::Contradiction(text));
-            };
-            parse_url_list(url).map_err(|error| ConfigError::Urls("initial-cluster", error))?;
-            if !seen.insert(url.to_owned()) {
-                let text = format!("duplicate URL {url:?} in --initial-cluster");
-                return Err(ConfigError::Contradiction(text));
-            }
-            match members.iter_mut().find(|(known, _)| known == name) {
-                Some((_, urls)) => urls.push(url.to_owned()),
-                None => members.push((name.to_owned(), vec![url.to_owned()])),
-            }
-        }
-        Ok(InitialCluster(members))
-    }
-
-    /// Peer URLs of one member, sorted.
-    pub fn urls_of(&self, name: &str) -> Option<Vec<String>> {
-        let (_, urls) = self.0.iter().find(|(known, _)| known == name)?;
-        let mut urls = urls.clone();
-        urls.sort();
-        Some(urls)
-    }
-}
-
 /// A checked configuration. Field names are those of the flags.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
@@ -112,7 +74,7 @@ pub struct Config {
     pub listen_metrics_urls: Vec<ListenUrl>,
     pub initial_advertise_peer_urls: Vec<ListenUrl>,
     pub advertise_client_urls: Vec<ListenUrl>,
-    pub initial_cluster: InitialCluster,
+    pub initial_cluster: InitialUrls,
     pub initial_cluster_is_new: bool,
     pub initial_cluster_token: String,
     pub wals_max: usize,
@@ -386,13 +348,15 @@ fn initial_cluster(
     read: &Reader<'_>,
     name: &str,
     advertise_peer: &[ListenUrl],
-) -> Result<InitialCluster, ConfigError> {
+) -> Result<InitialUrls, ConfigError> {
     let text = read.text("initial-cluster");
     if text.is_empty() {
-        let urls = advertise_peer.iter().map(ToString::to_string).collect();
-        return Ok(InitialCluster(vec![(name.to_owned(), urls)]));
+        let mut urls: Vec<_> = advertise_peer.iter().map(ToString::to_string).collect();
+        urls.sort();
+        return Ok(InitialUrls::from([(name.to_owned(), urls)]));
     }
-    InitialCluster::parse(&text)
+    let refused = |error| ConfigError::Contradiction(format!("invalid --initial-cluster: {error}"));
+    InitialCluster::parse(&text).map_err(refused)
 }
 
 #[cfg(test)]
@@ -413,19 +377,10 @@ mod tests {
         let config = config(&["--name", "m1"]).unwrap();
         assert_eq!(config.data_dir, PathBuf::from("m1.etcd"));
         let url = vec!["http://localhost:2380".to_owned()];
-        assert_eq!(config.initial_cluster.urls_of("m1"), Some(url));
+        assert_eq!(config.initial_cluster.get("m1"), Some(&url));
         assert_eq!(config.request_timeout(), Duration::from_secs(7));
         assert_eq!(config.lease_ttl_min(), 2);
         assert_eq!(config.quota_bytes, 2 << 30);
-    }
-
-    /// A name may own several URLs, a URL only one name.
-    #[test]
-    fn initial_cluster_lists() {
-        let cluster = InitialCluster::parse("a=http://h:1,b=http://h:2,a=http://h:0").unwrap();
-        assert_eq!(cluster.urls_of("a").unwrap(), ["http://h:0", "http://h:1"]);
-        assert!(InitialCluster::parse("a=http://h:1,b=http://h:1").is_err());
-        assert!(InitialCluster::parse("http://h:1").is_err());
     }
 
     /// Values that do not fit together are refused with etcd's texts.

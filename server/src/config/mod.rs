@@ -6,7 +6,7 @@ mod flags;
 mod parse;
 mod urls;
 
-pub use checks::{Config, ConfigError, InitialCluster};
+pub use checks::{Config, ConfigError};
 pub use duration::parse_duration;
 pub use flags::{FLAGS, Flag, Kind, Support};
 pub use parse::{Invocation, RestoreArgs, Source, parse};

@@ -1,0 +1,146 @@
+//! What every handler needs, and the steps they share: propose, linearize, fill headers, admit by quota.
+
+use super::status;
+use crate::apply::{Outcome, Reply, State};
+use crate::clock::SharedClock;
+use crate::metrics::Metrics;
+use crate::raft::Raft;
+use quorate_proto::errors::EtcdError;
+use quorate_proto::etcdserverpb::alarm_request::AlarmAction;
+use quorate_proto::etcdserverpb::{AlarmRequest, AlarmType, InternalRaftRequest, ResponseHeader};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tonic::Status;
+
+/// Limits and times that handlers heed; the names are those of the flags.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// `--max-txn-ops`.
+    pub txn_ops_max: usize,
+    /// `--max-request-bytes`.
+    pub request_bytes_max: usize,
+    /// `--quota-backend-bytes`; 0 or less for no quota.
+    pub quota_bytes: i64,
+    /// Smallest lease TTL, in seconds.
+    pub lease_ttl_min: i64,
+    /// `--max-learners`.
+    pub learners_max: usize,
+    /// `--strict-reconfig-check`.
+    pub strict_reconfig_check: bool,
+    /// `--warning-unary-request-duration`.
+    pub slow_call: Duration,
+    /// `--watch-progress-notify-interval`.
+    pub progress_interval: Duration,
+    /// `--election-timeout`.
+    pub election: Duration,
+    /// Time a write waits for its answer.
+    pub request_timeout: Duration,
+}
+
+/// Shared by all handlers of a member.
+pub struct Context {
+    /// Order and read indexes.
+    pub raft: Raft<Outcome>,
+    /// Applied state.
+    pub state: Arc<State>,
+    /// Limits and times.
+    pub limits: Limits,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Time.
+    pub clock: SharedClock,
+    /// Turns true when the member stops; streams end then.
+    pub stop: watch::Receiver<bool>,
+    /// Revision up to which the physical part of compaction is done.
+    pub compacted: watch::Receiver<i64>,
+}
+
+/// How handlers hold the context.
+pub type SharedContext = Arc<Context>;
+
+impl Context {
+    /// A header with the revision of an answer.
+    pub fn header(&self, revision: i64) -> Option<ResponseHeader> {
+        let cluster = &self.state.cluster;
+        let raft_term = self.raft.term();
+        let (cluster_id, member_id) = (cluster.cluster_id(), cluster.local_id());
+        Some(ResponseHeader { cluster_id, member_id, revision, raft_term })
+    }
+
+    /// A header with the store revision of now.
+    pub fn header_now(&self) -> Option<ResponseHeader> {
+        self.header(self.state.revision())
+    }
+
+    /// Proposes a request and waits for its outcome on this member.
+    ///
+    /// # Errors
+    /// The deterministic error of the outcome, or why there is no outcome.
+    pub async fn propose(&self, request: InternalRaftRequest) -> Result<Reply, Status> {
+        match self.raft.propose(request).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(error.into()),
+            Err(error) => Err(status::from_propose(&error)),
+        }
+    }
+
+    /// Proposes a request whose answer says no more than the revision.
+    ///
+    /// # Errors
+    /// As [`Context::propose`].
+    pub async fn propose_done(&self, request: InternalRaftRequest) -> Result<i64, Status> {
+        match self.propose(request).await? {
+            Reply::Done { revision } => Ok(revision),
+            other => Err(status::unexpected_reply(&other)),
+        }
+    }
+
+    /// Waits until this member's state is at least as new as everything acknowledged before the call.
+    ///
+    /// # Errors
+    /// No quorum confirmed the leader in time, or the leader changed.
+    pub async fn linearize(&self) -> Result<(), Status> {
+        self.raft.read_index().await.map(|_| ()).map_err(status::from_read_index)
+    }
+
+    /// Refuses a write of this cost, in bytes, that would pass the quota, and raises NOSPACE for this member.
+    ///
+    /// # Errors
+    /// [`EtcdError::NoSpace`].
+    pub async fn admit(&self, cost: usize) -> Result<(), Status> {
+        let quota = self.limits.quota_bytes;
+        if quota <= 0 {
+            return Ok(());
+        }
+        let size = self.state.backend.sizes().total_bytes;
+        if size.saturating_add(cost as u64) < quota.unsigned_abs() {
+            return Ok(());
+        }
+        self.raise_no_space().await;
+        Err(EtcdError::NoSpace.into())
+    }
+
+    async fn raise_no_space(&self) {
+        if self.state.alarms.is_raised(AlarmType::Nospace) {
+            return;
+        }
+        let alarm = AlarmRequest {
+            action: AlarmAction::Activate as i32,
+            member_id: self.state.cluster.local_id(),
+            alarm: AlarmType::Nospace as i32,
+        };
+        tracing::warn!(quota_bytes = self.limits.quota_bytes, "message exceeded backend quota; raising alarm");
+        let request = InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() };
+        if let Err(error) = self.propose(request).await {
+            tracing::warn!(%error, "failed to raise the NOSPACE alarm");
+        }
+    }
+
+    /// Waits until the member stops.
+    pub async fn stopped(&self) {
+        let mut stop = self.stop.clone();
+        // A dropped sender means that the member is gone already.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+}

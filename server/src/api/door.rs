@@ -1,0 +1,195 @@
+//! The door of the client port: one hyper service that sends gRPC calls to their handlers and the rest to the pages.
+//!
+//! What is the same for all calls is done here once: counting, learner and leader requirements, the text of an
+//! oversized message, slow-call warnings. Handlers see only requests that may be served.
+
+use super::body::{CallCounters, DoorBody};
+use super::methods::{METHODS, Shape};
+use super::context::SharedContext;
+use super::pages;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use quorate_proto::errors::EtcdError;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+use tonic::Status;
+use tower::Service;
+
+use super::services::Services;
+
+/// What is known of a method at run time.
+#[derive(Debug)]
+struct Entry {
+    shape: Shape,
+    on_learner: bool,
+    counters: Arc<CallCounters>,
+}
+
+/// The service that every client connection gets a clone of.
+#[derive(Clone)]
+pub struct Door {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    context: SharedContext,
+    services: Services,
+    methods: HashMap<&'static str, Entry>,
+}
+
+impl Door {
+    /// Builds the door of a member.
+    pub fn new(context: SharedContext) -> Door {
+        let entry = |method: &'static super::methods::Method| {
+            let counters = Arc::new(CallCounters::new(&context.metrics, method));
+            (method.path, Entry { shape: method.shape, on_learner: method.on_learner, counters })
+        };
+        let methods = METHODS.iter().map(entry).collect();
+        let services = Services::new(&context);
+        Door { inner: Arc::new(Inner { context, services, methods }) }
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Door {
+    type Response = Response<DoorBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move { Ok(inner.answer(request).await) })
+    }
+}
+
+impl Inner {
+    async fn answer(&self, request: Request<Incoming>) -> Response<DoorBody> {
+        let Some(entry) = self.methods.get(request.uri().path()) else {
+            if is_grpc(request.headers()) {
+                return refusal(&Status::unimplemented(unknown_method(request.uri().path())), None);
+            }
+            return pages::answer(&self.context, &request).await.map(DoorBody::page);
+        };
+        entry.counters.start();
+        if let Err(status) = self.admit(entry, request.headers()) {
+            return refusal(&status, Some(&entry.counters));
+        }
+        let started = Instant::now();
+        let method_path = entry.counters.path();
+        let response = self.route(method_path, request).await;
+        let took = started.elapsed();
+        if entry.shape == Shape::Unary && took > self.context.limits.slow_call {
+            tracing::warn!(
+                response_type = method_path, took_ms = took.as_millis() as u64, "request stats"
+            );
+        }
+        counted(response, entry)
+    }
+
+    /// What etcd's interceptors check before a handler runs (`etcd:server/etcdserver/api/v3rpc/interceptor.go`).
+    fn admit(&self, entry: &Entry, headers: &HeaderMap) -> Result<(), Status> {
+        if !entry.on_learner && self.context.state.cluster.is_local_learner() {
+            return Err(EtcdError::NotSupportedForLearner.into());
+        }
+        let wants_leader = headers.get("hasleader").is_some_and(|value| value == "true");
+        if wants_leader && self.context.raft.leader().is_none() {
+            return Err(EtcdError::NoLeader.into());
+        }
+        Ok(())
+    }
+
+    async fn route(&self, path: &str, request: Request<Incoming>) -> Response<tonic::body::Body> {
+        let services = &self.services;
+        let service = path.split('/').nth(1).unwrap_or_default();
+        let answer = match service {
+            "etcdserverpb.KV" => services.kv.clone().call(request).await,
+            "etcdserverpb.Watch" => Ok(services.watch.call(request).await),
+            "etcdserverpb.Lease" => services.lease.clone().call(request).await,
+            "etcdserverpb.Cluster" => services.cluster.clone().call(request).await,
+            "etcdserverpb.Maintenance" => services.maintenance.clone().call(request).await,
+            _ => services.health.clone().call(request).await,
+        };
+        answer.unwrap_or_else(|never: Infallible| match never {})
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type.is_some_and(|value| value.starts_with(b"application/grpc"))
+}
+
+/// grpc-go's texts for what it does not know.
+fn unknown_method(path: &str) -> String {
+    let (service, method) = path.trim_start_matches('/').rsplit_once('/').unwrap_or((path, ""));
+    if METHODS.iter().any(|known| known.names().0 == service) {
+        format!("unknown method {method} for service {service}")
+    } else {
+        format!("unknown service {service}")
+    }
+}
+
+fn refusal(status: &Status, counters: Option<&Arc<CallCounters>>) -> Response<DoorBody> {
+    if let Some(counters) = counters {
+        counters.finish(status.code());
+    }
+    status.clone().into_http::<tonic::body::Body>().map(|_| DoorBody::page(bytes::Bytes::new()))
+}
+
+/// Wraps the answer so that its end is counted, and gives an oversized message the code and text of grpc-go.
+fn counted(mut response: Response<tonic::body::Body>, entry: &Entry) -> Response<DoorBody> {
+    let status = Status::from_header_map(response.headers());
+    if let Some(status) = &status
+        && let Some(translated) = translate_oversized(status)
+    {
+        let headers = response.headers_mut();
+        headers.insert("grpc-status", HeaderValue::from(i32::from(translated.code())));
+        if let Ok(text) = HeaderValue::from_str(translated.message()) {
+            headers.insert("grpc-message", text);
+        }
+        entry.counters.finish(translated.code());
+        return response.map(DoorBody::plain);
+    }
+    if let Some(status) = status {
+        entry.counters.finish(status.code());
+        return response.map(DoorBody::plain);
+    }
+    let counters = Arc::clone(&entry.counters);
+    response.map(|body| DoorBody::counted(body, counters))
+}
+
+/// tonic says OUT_OF_RANGE in words of its own; clients know grpc-go's RESOURCE_EXHAUSTED.
+fn translate_oversized(status: &Status) -> Option<Status> {
+    let rest = status.message().strip_prefix("Error, decoded message length too large: found ")?;
+    let (found, rest) = rest.split_once(" bytes, the limit is: ")?;
+    let limit = rest.strip_suffix(" bytes")?;
+    let text = format!("grpc: received message larger than max ({found} vs. {limit})");
+    Some(Status::resource_exhausted(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sentence that tonic makes is the one that is translated.
+    #[test]
+    fn oversized_messages_read_like_grpc_go() {
+        let text = "Error, decoded message length too large: found 3 bytes, the limit is: 2 bytes";
+        let status = translate_oversized(&Status::out_of_range(text)).unwrap();
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+        assert_eq!(status.message(), "grpc: received message larger than max (3 vs. 2)");
+        assert!(translate_oversized(&Status::out_of_range("x")).is_none());
+    }
+
+    /// What is not known is refused in grpc-go's words.
+    #[test]
+    fn unknown_methods() {
+        assert_eq!(unknown_method("/a.B/C"), "unknown service a.B");
+        assert_eq!(
+            unknown_method("/etcdserverpb.KV/Nope"),
+            "unknown method Nope for service etcdserverpb.KV"
+        );
+    }
+}

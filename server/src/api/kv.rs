@@ -1,0 +1,224 @@
+//! The KV service (`reference/etcd-api.md`, section 5).
+
+use super::checks;
+use super::context::SharedContext;
+use super::status;
+use crate::apply::{Reply, read_only_txn};
+use quorate_proto::errors::EtcdError;
+use quorate_proto::etcdserverpb::kv_server::Kv;
+use quorate_proto::etcdserverpb::request_op::Request as Op;
+use quorate_proto::etcdserverpb::{
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest,
+    PutRequest, PutResponse, RangeRequest, RangeResponse, RangeStreamResponse, RequestOp, TxnRequest,
+    TxnResponse,
+};
+use std::pin::Pin;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+/// What a key costs beyond its bytes, by etcd's estimate (`etcd:server/storage/quota.go`).
+const KEY_OVERHEAD_BYTES: usize = 256;
+/// Ranges up to this limit are read on the serving thread; larger ones would hold up other calls.
+const INLINE_LIMIT_MAX: i64 = 256;
+
+/// Handlers of the KV service.
+pub struct KvApi {
+    context: SharedContext,
+}
+
+impl KvApi {
+    /// Handlers of a member.
+    pub fn new(context: SharedContext) -> KvApi {
+        KvApi { context }
+    }
+
+    async fn read(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
+        let store = self.context.state.store();
+        let is_small = request.range_end.is_empty()
+            || (request.limit > 0 && request.limit <= INLINE_LIMIT_MAX && !request.count_only);
+        let result = if is_small {
+            store.range(&request)
+        } else {
+            let read = tokio::task::spawn_blocking(move || store.range(&request)).await;
+            read.map_err(|error| Status::internal(error.to_string()))?
+        };
+        let result = result.map_err(|error| status::from_mvcc(&error))?;
+        Ok(RangeResponse {
+            header: self.context.header(result.revision),
+            kvs: result.kvs,
+            more: result.more,
+            count: result.count,
+        })
+    }
+
+    async fn check_read(&self, request: &RangeRequest) -> Result<(), Status> {
+        checks::check_range(request)?;
+        if request.serializable {
+            return Ok(());
+        }
+        if self.context.state.cluster.is_local_learner() {
+            return Err(EtcdError::NotSupportedForLearner.into());
+        }
+        self.context.linearize().await
+    }
+
+    async fn read_txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
+        let is_serializable = ops(&request).all(
+            |op| matches!(&op.request, Some(Op::RequestRange(range)) if range.serializable),
+        );
+        if !is_serializable {
+            self.context.linearize().await?;
+        }
+        let store = self.context.state.store();
+        let read = move || store.read(|view| read_only_txn(view, &request));
+        let read = tokio::task::spawn_blocking(read).await;
+        let read = read.map_err(|error| Status::internal(error.to_string()))?;
+        let mut response = read.map_err(|error| status::from_mvcc(&error))?;
+        let revision = response.header.as_ref().map_or(0, |header| header.revision);
+        response.header = self.context.header(revision);
+        Ok(response)
+    }
+}
+
+fn ops(request: &TxnRequest) -> impl Iterator<Item = &RequestOp> {
+    request.success.iter().chain(&request.failure)
+}
+
+/// A transaction of ranges only never goes through the log; a nested transaction makes it a write.
+fn is_read_only(request: &TxnRequest) -> bool {
+    ops(request).all(|op| matches!(op.request, Some(Op::RequestRange(_))))
+}
+
+fn put_cost(request: &PutRequest) -> usize {
+    KEY_OVERHEAD_BYTES + request.key.len() + request.value.len()
+}
+
+/// The dearer branch counts.
+fn txn_cost(request: &TxnRequest) -> usize {
+    let branch = |ops: &[RequestOp]| -> usize {
+        let cost = |op: &RequestOp| match &op.request {
+            Some(Op::RequestPut(put)) => put_cost(put),
+            Some(Op::RequestTxn(txn)) => txn_cost(txn),
+            Some(Op::RequestRange(_) | Op::RequestDeleteRange(_)) | None => 0,
+        };
+        ops.iter().map(cost).sum()
+    };
+    branch(&request.success).max(branch(&request.failure))
+}
+
+#[tonic::async_trait]
+impl Kv for KvApi {
+    async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+        let request = request.into_inner();
+        self.check_read(&request).await?;
+        Ok(Response::new(self.read(request).await?))
+    }
+
+    type RangeStreamStream =
+        Pin<Box<dyn Stream<Item = Result<RangeStreamResponse, Status>> + Send + 'static>>;
+
+    async fn range_stream(
+        &self,
+        request: Request<RangeRequest>,
+    ) -> Result<Response<Self::RangeStreamStream>, Status> {
+        let request = request.into_inner();
+        self.check_read(&request).await?;
+        let stream = super::range_stream::start(&self.context, request)?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        let request = request.into_inner();
+        checks::check_put(&request)?;
+        self.context.admit(put_cost(&request)).await?;
+        let proposal = InternalRaftRequest { put: Some(request), ..InternalRaftRequest::default() };
+        match self.context.propose(proposal).await? {
+            Reply::Put(mut response) => {
+                let revision = response.header.as_ref().map_or(0, |header| header.revision);
+                response.header = self.context.header(revision);
+                Ok(Response::new(response))
+            }
+            other => Err(status::unexpected_reply(&other)),
+        }
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<DeleteRangeRequest>,
+    ) -> Result<Response<DeleteRangeResponse>, Status> {
+        let request = request.into_inner();
+        checks::check_delete_range(&request)?;
+        let proposal = InternalRaftRequest { delete_range: Some(request), ..Default::default() };
+        match self.context.propose(proposal).await? {
+            Reply::DeleteRange(mut response) => {
+                let revision = response.header.as_ref().map_or(0, |header| header.revision);
+                response.header = self.context.header(revision);
+                Ok(Response::new(response))
+            }
+            other => Err(status::unexpected_reply(&other)),
+        }
+    }
+
+    async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        let request = request.into_inner();
+        checks::check_txn(&request, self.context.limits.txn_ops_max)?;
+        if is_read_only(&request) {
+            return Ok(Response::new(self.read_txn(request).await?));
+        }
+        self.context.admit(txn_cost(&request)).await?;
+        let proposal = InternalRaftRequest { txn: Some(request), ..InternalRaftRequest::default() };
+        match self.context.propose(proposal).await? {
+            Reply::Txn(mut response) => {
+                let revision = response.header.as_ref().map_or(0, |header| header.revision);
+                response.header = self.context.header(revision);
+                Ok(Response::new(response))
+            }
+            other => Err(status::unexpected_reply(&other)),
+        }
+    }
+
+    async fn compact(
+        &self,
+        request: Request<CompactionRequest>,
+    ) -> Result<Response<CompactionResponse>, Status> {
+        let request = request.into_inner();
+        let (revision, is_physical) = (request.revision, request.physical);
+        let proposal = InternalRaftRequest { compaction: Some(request), ..Default::default() };
+        let now = self.context.propose_done(proposal).await?;
+        if is_physical {
+            let mut compacted = self.context.compacted.clone();
+            let done = compacted.wait_for(|done| *done >= revision).await;
+            done.map_err(|_| Status::from(EtcdError::Stopped))?;
+            let backend = self.context.state.backend.clone();
+            let flushed = tokio::task::spawn_blocking(move || backend.flush()).await;
+            flushed
+                .map_err(|error| Status::internal(error.to_string()))?
+                .map_err(|error| Status::unknown(error.to_string()))?;
+        }
+        Ok(Response::new(CompactionResponse { header: self.context.header(now) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The quota counts the dearer branch, nested ones included.
+    #[test]
+    fn txn_cost_takes_the_dearer_branch() {
+        let put = |value: &'static str| RequestOp {
+            request: Some(Op::RequestPut(PutRequest {
+                key: "k".into(),
+                value: value.into(),
+                ..PutRequest::default()
+            })),
+        };
+        let nested = TxnRequest { success: vec![put("12345")], ..TxnRequest::default() };
+        let request = TxnRequest {
+            success: vec![put("1")],
+            failure: vec![put("1"), RequestOp { request: Some(Op::RequestTxn(nested)) }],
+            ..TxnRequest::default()
+        };
+        assert_eq!(txn_cost(&request), 256 + 1 + 1 + 256 + 1 + 5);
+    }
+}

@@ -1,0 +1,29 @@
+//! The doors for clients: a file per RPC family, the pages over HTTP, and what serves their connections.
+//!
+//! Each handler is four steps: check, call, map the error, fill the header. Nothing here changes state except by
+//! proposing.
+
+mod body;
+mod checks;
+mod cluster;
+mod context;
+mod door;
+mod forward;
+mod health;
+mod kv;
+mod lease;
+mod maintenance;
+mod methods;
+mod pages;
+mod range_stream;
+mod serve;
+mod services;
+mod snapshot;
+mod status;
+mod watch;
+mod watch_codec;
+
+pub use context::{Context, Limits, SharedContext};
+pub use door::Door;
+pub use forward::Forwarded;
+pub use serve::{Listener, ServeOptions, Shards};

@@ -1,0 +1,70 @@
+//! `KV.RangeStream`: one range in chunks of one revision (`reference/etcd-api.md`, section 5.2).
+
+use super::context::SharedContext;
+use super::status;
+use crate::mvcc::{RangeChunk, RangeStream};
+use quorate_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use quorate_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+/// Chunks that wait for the client.
+const CHUNK_QUEUE: usize = 2;
+
+/// Begins to stream a range that has been checked.
+///
+/// # Errors
+/// A sort order or filter that a stream cannot honour.
+pub fn start(
+    context: &SharedContext,
+    request: RangeRequest,
+) -> Result<impl Stream<Item = Result<RangeStreamResponse, Status>> + use<>, Status> {
+    check(&request)?;
+    let (sender, receiver) = mpsc::channel(CHUNK_QUEUE);
+    let context = context.clone();
+    tokio::task::spawn_blocking(move || {
+        let chunk_bytes = context.limits.request_bytes_max;
+        let mut stream = RangeStream::new(context.state.store(), request, chunk_bytes);
+        loop {
+            let answer = match stream.next_chunk() {
+                Ok(Some(chunk)) => Ok(response(&context, chunk)),
+                Ok(None) => return,
+                Err(error) => Err(status::from_mvcc(&error)),
+            };
+            let is_end = answer.is_err();
+            if sender.blocking_send(answer).is_err() || is_end {
+                return;
+            }
+        }
+    });
+    Ok(ReceiverStream::new(receiver))
+}
+
+fn check(request: &RangeRequest) -> Result<(), Status> {
+    let is_by_key = request.sort_target() == SortTarget::Key && request.sort_order() != SortOrder::Descend;
+    if !is_by_key && request.sort_order() != SortOrder::None {
+        return Err(Status::unimplemented("RangeStream does not support custom sort orders"));
+    }
+    let filters = [
+        request.min_mod_revision,
+        request.max_mod_revision,
+        request.min_create_revision,
+        request.max_create_revision,
+    ];
+    if filters.iter().any(|filter| *filter != 0) {
+        return Err(Status::unimplemented("RangeStream does not support revision filters"));
+    }
+    Ok(())
+}
+
+fn response(context: &SharedContext, chunk: RangeChunk) -> RangeStreamResponse {
+    let mut range = RangeResponse { kvs: chunk.kvs, ..RangeResponse::default() };
+    if let Some(end) = chunk.end {
+        range.header = context.header(end.revision);
+        range.more = end.more;
+        range.count = end.count;
+    }
+    RangeStreamResponse { range_response: Some(range) }
+}

@@ -1,0 +1,290 @@
+//! Listeners and connections: a few threads, each with a runtime of its own, share the connections between them.
+//!
+//! One runtime per thread instead of one for all: a connection's tasks never migrate, and serving a call costs about a
+//! third less than on a work-stealing runtime (`reference/storage-and-raft.md`, section 1.2).
+
+use super::door::Door;
+use crate::config::ListenUrl;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+
+/// Connections that wait for a serving thread to take them.
+const ACCEPT_QUEUE: usize = 1024;
+/// Bytes a client may send on one stream, and on one connection, before it must wait.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Time that calls under way have to end once the member stops.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// How connections are served.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Threads that serve; at least one.
+    pub threads: usize,
+    /// `--max-concurrent-streams`.
+    pub concurrent_streams_max: u32,
+    /// Time between server pings; `None` for no pings.
+    pub keepalive_interval: Option<Duration>,
+    /// Time to wait for a ping's answer.
+    pub keepalive_timeout: Duration,
+    /// `--socket-reuse-port`.
+    pub reuse_port: bool,
+}
+
+/// Sockets that are bound and not served yet.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A socket file, removed again when the listener goes.
+    Unix(UnixListener, std::path::PathBuf),
+}
+
+enum Connection {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    /// Binds a URL. `localhost` is bound on its IPv4 address, as etcd does.
+    ///
+    /// # Errors
+    /// The address is in use or not of this machine; the text names the URL.
+    pub fn bind(url: &ListenUrl, reuse_port: bool) -> io::Result<Listener> {
+        let failed = |error: io::Error| {
+            let hint = if error.kind() == io::ErrorKind::AddrInUse {
+                ". Another process listens there: stop it or choose another port."
+            } else {
+                ""
+            };
+            io::Error::new(error.kind(), format!("listen {url}: {error}{hint}"))
+        };
+        match url.host_and_port() {
+            None => Listener::bind_unix(&url.address).map_err(failed),
+            Some((host, port)) => Listener::bind_tcp(host, port, reuse_port).map_err(failed),
+        }
+    }
+
+    fn bind_unix(path: &str) -> io::Result<Listener> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        Ok(Listener::Unix(UnixListener::bind(path)?, path.into()))
+    }
+
+    fn bind_tcp(host: &str, port: &str, reuse_port: bool) -> io::Result<Listener> {
+        let host = match host {
+            "localhost" => "127.0.0.1",
+            "" => "0.0.0.0",
+            other => other,
+        };
+        let ip: std::net::IpAddr = host.parse().map_err(io::Error::other)?;
+        let address = SocketAddr::new(ip, port.parse().map_err(io::Error::other)?);
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A member that restarts must not wait for the old connections' TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(reuse_port)?;
+        socket.bind(address)?;
+        Ok(Listener::Tcp(socket.listen(ACCEPT_QUEUE as u32)?))
+    }
+
+    async fn accept(&self) -> io::Result<Connection> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Connection::Tcp(stream))
+            }
+            Listener::Unix(listener, _) => Ok(Connection::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, path) = self {
+            // The file is of no use without its listener; that it is gone already is fine.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// The threads that serve connections. Dropping it ends them after the connections have been drained.
+#[derive(Debug)]
+pub struct Shards {
+    queues: Vec<mpsc::Sender<Accepted>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+struct Accepted {
+    connection: ConnectionParts,
+    door: Door,
+}
+
+impl std::fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("accepted connection")
+    }
+}
+
+/// A connection between two runtimes belongs to neither.
+enum ConnectionParts {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl ConnectionParts {
+    fn from(connection: Connection) -> io::Result<ConnectionParts> {
+        Ok(match connection {
+            Connection::Tcp(stream) => ConnectionParts::Tcp(stream.into_std()?),
+            Connection::Unix(stream) => ConnectionParts::Unix(stream.into_std()?),
+        })
+    }
+}
+
+impl Shards {
+    /// Starts the threads. They end when `stop` turns true and their connections are drained.
+    ///
+    /// # Errors
+    /// The system gives no thread or no event queue.
+    pub fn start(options: &ServeOptions, stop: &watch::Receiver<bool>) -> io::Result<Shards> {
+        let mut shards = Shards { queues: Vec::new(), threads: Vec::new() };
+        for number in 0..options.threads.max(1) {
+            let (sender, receiver) = mpsc::channel(ACCEPT_QUEUE);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let (options, stop) = (options.clone(), stop.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("api-{number}"))
+                .spawn(move || runtime.block_on(serve_queue(receiver, options, stop)))?;
+            shards.queues.push(sender);
+            shards.threads.push(thread);
+        }
+        Ok(shards)
+    }
+
+    /// Accepts connections on a listener until `stop` turns true, and hands them to the threads in turn.
+    pub async fn accept(&self, listener: Listener, door: Door, mut stop: watch::Receiver<bool>) {
+        let mut next = 0;
+        loop {
+            let connection = tokio::select! {
+                connection = listener.accept() => connection,
+                () = stopped(&mut stop) => return,
+            };
+            match connection.and_then(ConnectionParts::from) {
+                Ok(connection) => {
+                    next = (next + 1) % self.queues.len();
+                    let accepted = Accepted { connection, door: door.clone() };
+                    if self.queues[next].send(accepted).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "failed to accept a client connection");
+                    // Out of descriptors, most likely: give some time to free them.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until all threads have ended.
+    pub fn join(self) {
+        drop(self.queues);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a serving thread panicked");
+            }
+        }
+    }
+}
+
+async fn serve_queue(
+    mut queue: mpsc::Receiver<Accepted>,
+    options: ServeOptions,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(options.concurrent_streams_max)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(options.keepalive_interval)
+        .keep_alive_timeout(options.keepalive_timeout);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(300));
+    let mut tasks = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = queue.recv() => match accepted {
+                Some(accepted) => {
+                    tasks.spawn(serve_one(builder.clone(), accepted, stop.clone()));
+                }
+                None => break,
+            },
+            Some(_) = tasks.join_next() => {}
+            () = stopped(&mut stop) => break,
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn serve_one(
+    builder: auto::Builder<TokioExecutor>,
+    accepted: Accepted,
+    stop: watch::Receiver<bool>,
+) {
+    let Accepted { connection, door } = accepted;
+    match connection {
+        ConnectionParts::Tcp(stream) => {
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                drive(&builder, TokioIo::new(stream), door, stop).await;
+            }
+        }
+        ConnectionParts::Unix(stream) => {
+            if let Ok(stream) = UnixStream::from_std(stream) {
+                drive(&builder, TokioIo::new(stream), door, stop).await;
+            }
+        }
+    }
+}
+
+async fn drive<I>(
+    builder: &auto::Builder<TokioExecutor>,
+    io: I,
+    door: Door,
+    mut stop: watch::Receiver<bool>,
+) where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let connection = builder.serve_connection_with_upgrades(io, door);
+    tokio::pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => log_end(result),
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            // Clients that hold streams open do not keep a stopping member up.
+            if let Ok(result) = tokio::time::timeout(DRAIN_TIME, connection).await {
+                log_end(result);
+            }
+        }
+    }
+}
+
+/// Waits until `stop` turns true; a dropped sender counts as true.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await.map(|_| ());
+}
+
+fn log_end(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "client connection ended");
+    }
+}

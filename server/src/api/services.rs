@@ -1,0 +1,50 @@
+//! The generated services with our handlers and limits in them, one of each, cloned per call.
+
+use super::cluster::ClusterApi;
+use super::context::SharedContext;
+use super::health::HealthApi;
+use super::kv::KvApi;
+use super::lease::LeaseApi;
+use super::maintenance::MaintenanceApi;
+use super::watch::WatchApi;
+use quorate_proto::etcdserverpb::cluster_server::ClusterServer;
+use quorate_proto::etcdserverpb::kv_server::KvServer;
+use quorate_proto::etcdserverpb::lease_server::LeaseServer;
+use quorate_proto::etcdserverpb::maintenance_server::MaintenanceServer;
+use tonic_health::pb::health_server::HealthServer;
+
+/// What grpc-go allows above `--max-request-bytes`, in bytes.
+pub const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
+/// Largest answer, in bytes: what grpc-go calls unlimited.
+const ANSWER_BYTES_MAX: usize = i32::MAX as usize;
+
+/// All services of the client port.
+pub struct Services {
+    pub(super) kv: KvServer<KvApi>,
+    pub(super) watch: WatchApi,
+    pub(super) lease: LeaseServer<LeaseApi>,
+    pub(super) cluster: ClusterServer<ClusterApi>,
+    pub(super) maintenance: MaintenanceServer<MaintenanceApi>,
+    pub(super) health: HealthServer<HealthApi>,
+}
+
+impl Services {
+    /// Builds the services of a member.
+    pub fn new(context: &SharedContext) -> Services {
+        let receive = context.limits.request_bytes_max + GRPC_OVERHEAD_BYTES;
+        Services {
+            kv: KvServer::new(KvApi::new(context.clone()))
+                .max_decoding_message_size(receive)
+                .max_encoding_message_size(ANSWER_BYTES_MAX),
+            watch: WatchApi::new(context.clone(), receive),
+            lease: LeaseServer::new(LeaseApi::new(context.clone()))
+                .max_decoding_message_size(receive)
+                .max_encoding_message_size(ANSWER_BYTES_MAX),
+            cluster: ClusterServer::new(ClusterApi::new(context.clone()))
+                .max_decoding_message_size(receive),
+            maintenance: MaintenanceServer::new(MaintenanceApi::new(context.clone()))
+                .max_decoding_message_size(receive),
+            health: HealthServer::new(HealthApi::new(context.clone())),
+        }
+    }
+}

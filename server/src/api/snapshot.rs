@@ -1,0 +1,98 @@
+//! `Maintenance.Snapshot`: the bbolt image in blobs of 32 KiB, then its SHA-256 (`reference/file-formats.md`, section 1).
+//!
+//! Nothing is written to disk and memory stays constant however large the state is.
+
+use super::context::{Context, SharedContext};
+use crate::apply::Image;
+use crate::types::STORAGE_VERSION;
+use quorate_proto::etcdserverpb::SnapshotResponse;
+use sha2::{Digest, Sha256};
+use std::io::{self, Write};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+/// Bytes in one message.
+const BLOB_BYTES: usize = 32 * 1024;
+/// Blobs that wait for the client.
+const BLOB_QUEUE: usize = 16;
+
+/// Begins to stream a snapshot of the state as it is now.
+pub fn start(context: &SharedContext) -> impl Stream<Item = Result<SnapshotResponse, Status>> + use<> {
+    let (sender, receiver) = mpsc::channel(BLOB_QUEUE);
+    let context = context.clone();
+    tokio::task::spawn_blocking(move || {
+        let timer = context.metrics.backend_snapshot.start_timer();
+        match send_image(&context, &sender) {
+            Ok(size) => {
+                timer.observe_duration();
+                tracing::info!(total_bytes = size, "successfully sent database snapshot to client");
+            }
+            Err(error) => {
+                timer.stop_and_discard();
+                tracing::warn!(%error, "snapshot was not sent whole");
+                // The client may be the reason and be gone.
+                let _ = sender.blocking_send(Err(Status::unknown(format!("etcdserver: {error}"))));
+            }
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+fn send_image(context: &Context, sender: &mpsc::Sender<Result<SnapshotResponse, Status>>) -> io::Result<u64> {
+    let view = context.state.backend.view().map_err(io::Error::other)?;
+    let image = Image::new(view)?;
+    let size = image.size();
+    let mut blobs = Blobs { sender, remaining: size, digest: Sha256::new(), blob: Vec::with_capacity(BLOB_BYTES) };
+    image.write(&mut blobs)?;
+    blobs.finish()?;
+    Ok(size)
+}
+
+/// Cuts what is written into messages.
+struct Blobs<'a> {
+    sender: &'a mpsc::Sender<Result<SnapshotResponse, Status>>,
+    remaining: u64,
+    digest: Sha256,
+    blob: Vec<u8>,
+}
+
+impl Blobs<'_> {
+    fn send(&mut self) -> io::Result<()> {
+        let blob = std::mem::replace(&mut self.blob, Vec::with_capacity(BLOB_BYTES));
+        let message = SnapshotResponse {
+            header: None,
+            remaining_bytes: self.remaining,
+            blob: blob.into(),
+            version: STORAGE_VERSION.to_owned(),
+        };
+        let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone");
+        self.sender.blocking_send(Ok(message)).map_err(gone)
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        if !self.blob.is_empty() {
+            self.send()?;
+        }
+        self.blob = std::mem::take(&mut self.digest).finalize().to_vec();
+        self.send()
+    }
+}
+
+impl Write for Blobs<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let taken = data.len().min(BLOB_BYTES - self.blob.len());
+        self.blob.extend_from_slice(&data[..taken]);
+        self.digest.update(&data[..taken]);
+        self.remaining = self.remaining.saturating_sub(taken as u64);
+        if self.blob.len() == BLOB_BYTES {
+            self.send()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

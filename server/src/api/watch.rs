@@ -1,0 +1,228 @@
+//! The Watch service (`reference/etcd-api.md`, section 6): one stream, many watchers.
+//!
+//! A stream is no task of its own: the connection asks it for the next message, and it looks at the client's requests
+//! and at the hub's deliveries. So a client that does not read costs nothing but its bounded queue.
+
+use super::context::SharedContext;
+use super::services::GRPC_OVERHEAD_BYTES;
+use super::watch_codec::{WatchCodec, WatchFrame};
+use crate::mvcc::{Delivery, DeliveryBody, QUEUE_DELIVERIES_MAX, WatchCreate, WatchRefusal, WatchStream};
+use futures::Stream;
+use http::{Request as HttpRequest, Response as HttpResponse};
+use hyper::body::Incoming;
+use quorate_proto::errors::EtcdError;
+use quorate_proto::etcdserverpb::watch_request::RequestUnion;
+use quorate_proto::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+use tokio::sync::watch;
+use tonic::server::Grpc;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Watch id of an answer to a watcher that was not created.
+const NO_WATCHER: i64 = -1;
+/// A stream that asked for a leader ends after this many elections without one.
+const LEADERLESS_ELECTIONS_MAX: u32 = 3;
+
+type Frames = Pin<Box<dyn Stream<Item = Result<WatchFrame, Status>> + Send>>;
+
+/// Handler of the Watch service.
+#[derive(Clone)]
+pub struct WatchApi {
+    context: SharedContext,
+    request_bytes_max: usize,
+}
+
+impl WatchApi {
+    /// Handler of a member; requests may have up to `request_bytes_max` bytes.
+    pub fn new(context: SharedContext, request_bytes_max: usize) -> WatchApi {
+        WatchApi { context, request_bytes_max }
+    }
+
+    /// Answers a call.
+    pub async fn call(&self, request: HttpRequest<Incoming>) -> HttpResponse<tonic::body::Body> {
+        let mut grpc = Grpc::new(WatchCodec)
+            .apply_max_message_size_config(Some(self.request_bytes_max), Some(i32::MAX as usize));
+        grpc.streaming(Handler(self.context.clone()), request).await
+    }
+}
+
+struct Handler(SharedContext);
+
+impl tower::Service<Request<Streaming<WatchRequest>>> for Handler {
+    type Response = Response<Frames>;
+    type Error = Status;
+    type Future = std::future::Ready<Result<Response<Frames>, Status>>;
+
+    fn poll_ready(&mut self, _cx: &mut TaskContext<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Streaming<WatchRequest>>) -> Self::Future {
+        let needs_leader = request.metadata().get("hasleader").is_some_and(|value| value == "true");
+        let session = Session::new(self.0.clone(), request.into_inner(), needs_leader);
+        let frames = futures::stream::unfold(session, |mut session| async move {
+            let frame = session.next().await?;
+            Some((frame, session))
+        });
+        std::future::ready(Ok(Response::new(Box::pin(frames))))
+    }
+}
+
+/// One stream of one client.
+struct Session {
+    context: SharedContext,
+    requests: Streaming<WatchRequest>,
+    /// The client may end its side and go on listening.
+    has_requests: bool,
+    stream: WatchStream,
+    outbox: VecDeque<WatchFrame>,
+    progress: tokio::time::Interval,
+    leader_check: Option<tokio::time::Interval>,
+    leaderless: u32,
+    stop: watch::Receiver<bool>,
+    generation: watch::Receiver<u64>,
+    is_over: bool,
+}
+
+fn interval(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    interval
+}
+
+/// etcd adds up to a tenth, so that the notices of many streams do not come all at once.
+fn jittered(period: Duration) -> Duration {
+    period + period.mul_f64(rand::random::<f64>() / 10.0)
+}
+
+impl Session {
+    fn new(context: SharedContext, requests: Streaming<WatchRequest>, needs_leader: bool) -> Session {
+        // The generation first: a store that is replaced in between ends the stream at once.
+        let generation = context.state.generation();
+        Session {
+            requests,
+            has_requests: true,
+            stream: context.state.store().watch_stream(),
+            outbox: VecDeque::new(),
+            progress: interval(jittered(context.limits.progress_interval)),
+            leader_check: needs_leader.then(|| interval(context.limits.election)),
+            leaderless: 0,
+            stop: context.stop.clone(),
+            generation,
+            is_over: false,
+            context,
+        }
+    }
+
+    async fn next(&mut self) -> Option<Result<WatchFrame, Status>> {
+        loop {
+            if let Some(frame) = self.outbox.pop_front() {
+                return Some(Ok(frame));
+            }
+            if self.is_over {
+                return None;
+            }
+            if let Err(status) = self.step().await {
+                self.is_over = true;
+                return Some(Err(status));
+            }
+        }
+    }
+
+    /// Waits for one thing to happen and puts what it says into the outbox.
+    async fn step(&mut self) -> Result<(), Status> {
+        let takes_requests = self.has_requests && self.stream.n_waiting() < QUEUE_DELIVERIES_MAX;
+        tokio::select! {
+            delivery = self.stream.recv() => self.deliver(delivery),
+            request = self.requests.message(), if takes_requests => match request? {
+                Some(request) => self.take(request),
+                None => self.has_requests = false,
+            },
+            _ = self.progress.tick() => self.stream.tick_progress(),
+            () = tick(&mut self.leader_check) => self.check_leader()?,
+            _ = self.stop.wait_for(|stop| *stop) => return Err(EtcdError::Stopped.into()),
+            // The state was replaced by a snapshot: the client resumes where it was, as after any lost connection.
+            _ = self.generation.changed() => return Err(EtcdError::Stopped.into()),
+        }
+        Ok(())
+    }
+
+    fn check_leader(&mut self) -> Result<(), Status> {
+        self.leaderless = if self.context.raft.leader().is_some() { 0 } else { self.leaderless + 1 };
+        if self.leaderless >= LEADERLESS_ELECTIONS_MAX { Err(EtcdError::NoLeader.into()) } else { Ok(()) }
+    }
+
+    fn take(&mut self, request: WatchRequest) {
+        match request.request_union {
+            Some(RequestUnion::CreateRequest(create)) => {
+                if let Err(refusal) = self.create(&create) {
+                    self.refuse(refusal);
+                }
+            }
+            Some(RequestUnion::CancelRequest(cancel)) => {
+                self.stream.cancel(cancel.watch_id);
+            }
+            Some(RequestUnion::ProgressRequest(_)) => self.stream.request_progress(),
+            None => {}
+        }
+    }
+
+    fn create(&self, create: &WatchCreateRequest) -> Result<(), WatchRefusal> {
+        let create = WatchCreate::from_request(create)?;
+        self.stream.create(create).map(|_| ())
+    }
+
+    fn refuse(&mut self, refusal: WatchRefusal) {
+        let response = WatchResponse {
+            header: self.context.header_now(),
+            watch_id: NO_WATCHER,
+            created: true,
+            canceled: true,
+            cancel_reason: refusal.to_string(),
+            ..WatchResponse::default()
+        };
+        self.outbox.push_back(WatchFrame { response, events: None });
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        let header = self.context.header(delivery.revision);
+        let mut response = WatchResponse { header, watch_id: delivery.watch_id, ..WatchResponse::default() };
+        match delivery.body {
+            DeliveryBody::Created => response.created = true,
+            DeliveryBody::Progress => {}
+            DeliveryBody::Canceled => response.canceled = true,
+            DeliveryBody::Compacted { compact_revision } => {
+                response.canceled = true;
+                response.compact_revision = compact_revision;
+            }
+            DeliveryBody::Events { events, may_fragment } => {
+                let bytes_max = self.context.limits.request_bytes_max + GRPC_OVERHEAD_BYTES;
+                let n_events = events.n_events();
+                if !may_fragment || events.encoded_len() <= bytes_max {
+                    self.outbox.push_back(WatchFrame { response, events: Some((events, 0..n_events)) });
+                    return;
+                }
+                for range in events.fragments(bytes_max) {
+                    let fragment = range.end < n_events;
+                    let response = WatchResponse { fragment, ..response.clone() };
+                    self.outbox.push_back(WatchFrame { response, events: Some((events.clone(), range)) });
+                }
+                return;
+            }
+        }
+        self.outbox.push_back(WatchFrame { response, events: None });
+    }
+}
+
+/// Ticks where there is an interval, else never.
+async fn tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}

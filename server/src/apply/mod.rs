@@ -1,0 +1,19 @@
+//! One entry in, rows, outcome and events out. The only place that changes replicated state.
+//!
+//! It reads no clock, no randomness, no configuration and no network: what an entry needs of them, its proposer has
+//! stamped into it. Order of effects: rows into one batch → batch written → memory published → outcomes answered.
+//! An outcome is deterministic; a [`crate::raft::Fatal`] stops the member.
+
+mod applier;
+mod image;
+mod kv;
+mod member;
+mod outcome;
+mod state;
+mod txn;
+
+pub use applier::Applier;
+pub use image::{Image, import};
+pub use outcome::{Outcome, Reply};
+pub use state::State;
+pub use txn::read_only_txn;

@@ -1,0 +1,137 @@
+//! The data directory: made, locked, recognised. What is in it decides over everything the `initial-*` flags say.
+//!
+//! Layout (etcd's): `member/wal` is the log, `member/snap` the state. A restored directory has a bbolt database at
+//! `member/snap/db` and no state of ours yet.
+
+use super::join;
+use crate::config::Config;
+use anyhow::{Context as _, bail};
+use fs4::fs_std::FileExt;
+use quorate_etcd_files::datadir::{self, InitialCluster};
+use quorate_etcd_files::disk::{Disk, OsDisk};
+use quorate_etcd_files::wal;
+use std::fs::File;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A directory that is ours and ready to start from.
+pub(super) struct DataDir {
+    pub(super) member_id: u64,
+    pub(super) cluster_id: u64,
+    pub(super) wal_dir: PathBuf,
+    pub(super) snap_dir: PathBuf,
+    /// bbolt database of a restored directory that has not been taken over yet.
+    pub(super) restored_db: Option<PathBuf>,
+    /// Held as long as the member runs.
+    _lock: File,
+}
+
+/// Opens or makes the directory.
+///
+/// # Errors
+/// It is in use, belongs to something else, or the flags do not describe a cluster that this member is part of. Then
+/// it is left as it was.
+pub(super) async fn open(config: &Config) -> anyhow::Result<DataDir> {
+    let root = &config.data_dir;
+    let (wal_dir, snap_dir) = (config.wal_path(), config.state_path());
+    refuse_foreign(root)?;
+    let has_log = wal_dir.is_dir();
+    if !has_log && snap_dir.join("db").exists() {
+        bail!(
+            "{} has a database but no log at {}. Give --wal-dir if the log is elsewhere, or restore a snapshot \
+             into a new directory.",
+            root.display(),
+            wal_dir.display()
+        );
+    }
+    // Judged before anything is written, so that a wrong flag leaves no trace.
+    let plan = if has_log { None } else { Some(plan_bootstrap(config).await?) };
+    make_dirs(root, &snap_dir)?;
+    let lock = lock(root)?;
+    if let Some((cluster, member_id, is_joining)) = plan {
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+        let members = if is_joining { Vec::new() } else { cluster.members.clone() };
+        let cluster = InitialCluster { members, cluster_id: cluster.cluster_id };
+        let options = wal::Options { prepare_ahead: false, ..wal::Options::default() };
+        datadir::create_log(disk, &wal_dir, &cluster, member_id, false, options)
+            .context("failed to make the log")?;
+    }
+    let (member_id, cluster_id) = read_identity(&wal_dir)?;
+    let database = snap_dir.join("db");
+    let restored_db = database.exists().then_some(database);
+    Ok(DataDir { member_id, cluster_id, wal_dir, snap_dir, restored_db, _lock: lock })
+}
+
+/// A directory with other things in it is somebody else's.
+fn refuse_foreign(root: &Path) -> anyhow::Result<()> {
+    let Ok(entries) = std::fs::read_dir(root) else {
+        if root.exists() {
+            bail!("--data-dir {} cannot be read as a directory. Choose another path.", root.display());
+        }
+        return Ok(());
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        let known = ["member", "fixtures", "lost+found"];
+        if !known.iter().any(|known| name == *known) && !name.to_string_lossy().starts_with("member.etcd-") {
+            bail!(
+                "--data-dir {} holds {name:?}, which is nothing of etcd or Quorate. Choose an empty directory.",
+                root.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn make_dirs(root: &Path, snap_dir: &Path) -> anyhow::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(snap_dir).with_context(|| format!("failed to create {}", snap_dir.display()))?;
+    for dir in [snap_dir, &root.join("member"), root] {
+        OsDisk.sync_dir(dir).with_context(|| format!("failed to sync {}", dir.display()))?;
+    }
+    Ok(())
+}
+
+fn lock(root: &Path) -> anyhow::Result<File> {
+    let path = root.join("member").join("lock");
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.with_context(|| format!("failed to open {}", path.display()))?;
+    if !FileExt::try_lock_exclusive(&file)? {
+        bail!("{} is in use by another process. Stop it first, or choose another --data-dir.", root.display());
+    }
+    Ok(file)
+}
+
+/// Ids from the log's first record; they win over all flags.
+fn read_identity(wal_dir: &Path) -> anyhow::Result<(u64, u64)> {
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let mut reader = wal::Reader::open(&disk, wal_dir).context("failed to open the log")?;
+    while let Some((record, _)) = reader.next_record().context("failed to read the log")? {
+        if let wal::Record::Metadata(metadata) = record {
+            return Ok((metadata.node_id(), metadata.cluster_id()));
+        }
+    }
+    bail!("the log in {} does not say whose it is. Restore a snapshot into a new directory.", wal_dir.display())
+}
+
+/// The cluster to start or to join, this member's id in it, and whether it joins.
+async fn plan_bootstrap(config: &Config) -> anyhow::Result<(InitialCluster, u64, bool)> {
+    let mut advertised: Vec<String> =
+        config.initial_advertise_peer_urls.iter().map(ToString::to_string).collect();
+    advertised.sort();
+    datadir::check_local_member(&config.initial_cluster, &config.name, &advertised)?;
+    if config.initial_cluster_is_new {
+        let cluster = InitialCluster::new(&config.initial_cluster, &config.initial_cluster_token)?;
+        let Some(member) = cluster.member_named(&config.name) else {
+            bail!("--name {:?} is not in --initial-cluster", config.name);
+        };
+        let id = member.id;
+        join::refuse_if_bootstrapped(&cluster, id).await?;
+        return Ok((cluster, id, false));
+    }
+    let (cluster, id) = join::find_cluster(&config.initial_cluster, &advertised).await?;
+    Ok((cluster, id, true))
+}

@@ -1,0 +1,12 @@
+//! A member from start to stop: data directory, state, log, doors, background loops, and back in reverse.
+
+mod data_dir;
+mod join;
+mod observer;
+mod peer_door;
+mod restore;
+mod run;
+mod signals;
+
+pub use restore::restore;
+pub use run::run;
