@@ -12,6 +12,7 @@ pub mod lease;
 pub mod logging;
 pub mod metrics;
 pub mod mvcc;
+pub mod node;
 pub mod raft;
 pub mod storage;
 pub mod tasks;

@@ -129,7 +129,7 @@ impl Maintenance for MaintenanceApi {
             header: self.context.header_now(),
             hash: hash.hash,
             compact_revision: hash.compact_revision,
-            hash_revision: hash.revision,
+            hash_revision: hash.hash_revision,
         }))
     }
 

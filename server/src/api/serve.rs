@@ -10,6 +10,7 @@ use hyper_util::server::conn::auto;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 
@@ -45,6 +46,11 @@ pub enum Listener {
     /// A socket file, removed again when the listener goes.
     Unix(UnixListener, std::path::PathBuf),
 }
+
+/// A connection of either kind.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 enum Connection {
     Tcp(TcpStream),
@@ -93,6 +99,17 @@ impl Listener {
         socket.set_reuseport(reuse_port)?;
         socket.bind(address)?;
         Ok(Listener::Tcp(socket.listen(ACCEPT_QUEUE as u32)?))
+    }
+
+    /// Accepts a connection whose kind does not matter to the caller.
+    ///
+    /// # Errors
+    /// The system has no descriptors left, most likely.
+    pub async fn accept_boxed(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self.accept().await? {
+            Connection::Tcp(stream) => Box::new(stream),
+            Connection::Unix(stream) => Box::new(stream),
+        })
     }
 
     async fn accept(&self) -> io::Result<Connection> {

@@ -6,7 +6,9 @@
 use super::context::SharedContext;
 use super::services::GRPC_OVERHEAD_BYTES;
 use super::watch_codec::{WatchCodec, WatchFrame};
-use crate::mvcc::{Delivery, DeliveryBody, QUEUE_DELIVERIES_MAX, WatchCreate, WatchRefusal, WatchStream};
+use crate::mvcc::watch::{
+    Delivery, DeliveryBody, WatchCreate, WatchRefusal, WatchStream,
+};
 use futures::Stream;
 use http::{Request as HttpRequest, Response as HttpResponse};
 use hyper::body::Incoming;
@@ -23,6 +25,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Watch id of an answer to a watcher that was not created.
 const NO_WATCHER: i64 = -1;
+/// No more requests are taken while this many messages wait for the client.
+const WAITING_MAX: usize = 1024;
 /// A stream that asked for a leader ends after this many elections without one.
 const LEADERLESS_ELECTIONS_MAX: u32 = 3;
 
@@ -87,6 +91,20 @@ struct Session {
     is_over: bool,
 }
 
+/// What a stream waits for.
+enum Happened {
+    Delivery(Delivery),
+    Request(Option<WatchRequest>),
+    ProgressTick,
+    LeaderTick,
+    End,
+}
+
+/// Waits until `stop` turns true; a dropped sender counts as true.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await.map(|_| ());
+}
+
 fn interval(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -134,18 +152,23 @@ impl Session {
 
     /// Waits for one thing to happen and puts what it says into the outbox.
     async fn step(&mut self) -> Result<(), Status> {
-        let takes_requests = self.has_requests && self.stream.n_waiting() < QUEUE_DELIVERIES_MAX;
-        tokio::select! {
-            delivery = self.stream.recv() => self.deliver(delivery),
-            request = self.requests.message(), if takes_requests => match request? {
-                Some(request) => self.take(request),
-                None => self.has_requests = false,
-            },
-            _ = self.progress.tick() => self.stream.tick_progress(),
-            () = tick(&mut self.leader_check) => self.check_leader()?,
-            _ = self.stop.wait_for(|stop| *stop) => return Err(EtcdError::Stopped.into()),
+        let takes_requests = self.has_requests && self.stream.n_waiting() < WAITING_MAX;
+        let happened = tokio::select! {
+            delivery = self.stream.recv() => Happened::Delivery(delivery),
+            request = self.requests.message(), if takes_requests => Happened::Request(request?),
+            _ = self.progress.tick() => Happened::ProgressTick,
+            () = tick(&mut self.leader_check) => Happened::LeaderTick,
+            () = stopped(&mut self.stop) => Happened::End,
             // The state was replaced by a snapshot: the client resumes where it was, as after any lost connection.
-            _ = self.generation.changed() => return Err(EtcdError::Stopped.into()),
+            _ = self.generation.changed() => Happened::End,
+        };
+        match happened {
+            Happened::Delivery(delivery) => self.deliver(delivery),
+            Happened::Request(Some(request)) => self.take(request),
+            Happened::Request(None) => self.has_requests = false,
+            Happened::ProgressTick => self.stream.tick_progress(),
+            Happened::LeaderTick => self.check_leader()?,
+            Happened::End => return Err(EtcdError::Stopped.into()),
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-use crate::mvcc::EncodedEvents;
+use crate::mvcc::watch::EncodedEvents;
 
 /// One message of a watch stream.
 #[derive(Debug)]

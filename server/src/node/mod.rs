@@ -7,6 +7,7 @@ mod peer_door;
 mod restore;
 mod run;
 mod signals;
+mod systemd;
 
 pub use restore::restore;
 pub use run::run;

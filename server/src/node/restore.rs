@@ -2,7 +2,7 @@
 
 use crate::config::RestoreArgs;
 use anyhow::Context as _;
-use quorate_etcd_files::datadir::{self, DataDir, InitialCluster, RestoreOptions, RevisionBump};
+use quorate_etcd_files::datadir::{self, DataDir, InitialCluster, RestoreOptions};
 use std::path::{Path, PathBuf};
 
 /// Makes a data directory from a snapshot file.
@@ -24,7 +24,7 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
         initial_cluster_token: args.token.clone(),
         peer_urls: datadir::parse_urls(&args.peer_urls)?,
         skip_hash_check: args.skip_hash_check,
-        bump: (args.bump_revision > 0).then_some(RevisionBump { by: args.bump_revision }),
+        bump_revision: (args.bump_revision > 0).then_some(args.bump_revision),
     };
     let restored = datadir::restore(Path::new(&args.file), &options)
         .with_context(|| format!("{} into {}", args.file, root.display()))?;

@@ -1,0 +1,443 @@
+//! The life of a member: built bottom-up, doors opened last, stopped in reverse.
+
+use super::data_dir::{self, DataDir};
+use super::observer::MetricsObserver;
+use super::peer_door;
+use super::signals::StopSignals;
+use crate::api::{Context, Door, Forwarded, Limits, Listener, ServeOptions, SharedContext, Shards};
+use crate::apply::{Applier, Outcome, State, import};
+use crate::clock::SystemClock;
+use crate::cluster::ClusterState;
+use crate::config::{Config, ListenUrl};
+use crate::metrics::Metrics;
+use crate::mvcc::watch::WatchThreads;
+use crate::raft::{Fatal, GrpcTransport, Raft, RaftConfig, Surroundings};
+use crate::storage::{Backend, BackendOptions, Batch, Keyspace, SyncPolicy};
+use crate::tasks::{
+    AutoCompaction, COMPACTION_QUEUE, CompactorOptions, LeaseKeeper, keep_cluster_version,
+    publish_attributes, spawn_compactor,
+};
+use crate::types::{ETCD_VERSION, STORAGE_VERSION};
+use anyhow::{Context as _, bail};
+use quorate_etcd_files::disk::OsDisk;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Time that a leader gives its successor at SIGTERM.
+const HAND_OVER_TIME: Duration = Duration::from_millis(500);
+/// Time after which a removed member ends, so that its last answers get out.
+const REMOVED_TIME: Duration = Duration::from_secs(1);
+
+/// Runs a member until a signal, its removal from the cluster, or a fault ends it.
+///
+/// # Errors
+/// Whatever kept the member from starting or going on; the text says what to do.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    tracing::info!(args = ?std::env::args().collect::<Vec<_>>(), "Running: ");
+    log_start(&config);
+    // Raft, peers and background work. Clients are served by threads of their own.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(raft_threads())
+        .thread_name("raft")
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let outcome = runtime.block_on(run_member(config));
+    // Nothing that is left may keep a stopping process up.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    outcome
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// Raft's work is one pipeline: more threads than two only wake each other.
+fn raft_threads() -> usize {
+    if cores() > 2 { 2 } else { 1 }
+}
+
+/// One serving thread per two cores: see `api::serve`.
+fn api_threads() -> usize {
+    (cores() / 2).clamp(1, 8)
+}
+
+fn log_start(config: &Config) {
+    let cluster: Vec<String> = config
+        .initial_cluster
+        .iter()
+        .flat_map(|(name, urls)| urls.iter().map(move |url| format!("{name}={url}")))
+        .collect();
+    tracing::info!(
+        etcd_version = ETCD_VERSION,
+        name = config.name,
+        data_dir = %config.data_dir.display(),
+        snapshot_count = config.snapshot_count,
+        snapshot_catchup_entries = config.snapshot_catchup_entries,
+        quota_backend_bytes = config.quota_bytes,
+        initial_cluster = cluster.join(","),
+        initial_cluster_state = if config.initial_cluster_is_new { "new" } else { "existing" },
+        initial_cluster_token = config.initial_cluster_token,
+        auto_compaction_mode = config.auto_compaction_mode,
+        storage_engine = config.storage_engine,
+        v2_deprecation = "write-only",
+        "starting an etcd server"
+    );
+    if config.name == "default" {
+        tracing::warn!("'default' is the name of this member; give every member a name of its own with --name");
+    }
+    if config.unsafe_no_fsync {
+        tracing::warn!("--unsafe-no-fsync: acknowledged writes are lost with the machine");
+    }
+}
+
+/// What runs of a member once its state is open.
+struct Member {
+    config: Config,
+    data_dir: DataDir,
+    raft: Raft<Outcome>,
+    state: Arc<State>,
+    metrics: Metrics,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    fatal: watch::Receiver<Option<Fatal>>,
+    forwarded: Forwarded,
+    compacted: watch::Receiver<i64>,
+    watch_threads: WatchKeeper,
+}
+
+async fn run_member(config: Config) -> anyhow::Result<()> {
+    let mut signals = StopSignals::new()?;
+    // Ports first: a port in use must leave the data directory untouched.
+    let peer_listeners = bind_all(&config.listen_peer_urls, config.socket_reuse_port)?;
+    let client_listeners = bind_all(&config.listen_client_urls, config.socket_reuse_port)?;
+    let metrics_listeners = bind_all(&config.listen_metrics_urls, config.socket_reuse_port)?;
+    let mut member = tokio::select! {
+        member = start(config, peer_listeners) => member?,
+        signal = signals.next() => {
+            tracing::info!(signal, "received signal; shutting down");
+            return Ok(());
+        }
+    };
+    let context = member.context();
+    let door = Door::new(context.clone());
+    let shards = Shards::start(&serve_options(&member.config), &member.stop.subscribe())?;
+    let shards = Arc::new(shards);
+    let ready = member.get_ready();
+    tokio::pin!(ready);
+    let fatal = member.fatal.clone();
+    let ended = tokio::select! {
+        () = &mut ready => None,
+        ended = end_of(&member.raft, &context, fatal.clone(), &mut signals) => Some(ended),
+    };
+    if let Some(ended) = ended {
+        return member.stop(shards, ended).await;
+    }
+    let addresses = member.config.listen_client_urls.clone();
+    for (url, listener) in addresses.iter().zip(client_listeners) {
+        let address = &url.address;
+        tracing::info!(
+            traffic = "grpc+http", address,
+            "serving client traffic insecurely; this is strongly discouraged!"
+        );
+        member.accept(&shards, listener, &door);
+    }
+    for listener in metrics_listeners {
+        member.accept(&shards, listener, &door);
+    }
+    tracing::info!("ready to serve client requests");
+    super::systemd::notify_ready();
+    let ended = end_of(&member.raft, &context, fatal, &mut signals).await;
+    member.stop(shards, ended).await
+}
+
+fn bind_all(urls: &[ListenUrl], reuse_port: bool) -> anyhow::Result<Vec<Listener>> {
+    urls.iter().map(|url| Ok(Listener::bind(url, reuse_port)?)).collect()
+}
+
+fn serve_options(config: &Config) -> ServeOptions {
+    let interval = config.grpc_keepalive_interval;
+    ServeOptions {
+        threads: api_threads(),
+        concurrent_streams_max: config.concurrent_streams_max,
+        keepalive_interval: (!interval.is_zero()).then_some(interval),
+        keepalive_timeout: config.grpc_keepalive_timeout,
+        reuse_port: config.socket_reuse_port,
+    }
+}
+
+/// Opens the state of a directory, taking over a restored database.
+fn open_backend(config: &Config, data_dir: &DataDir, metrics: &Metrics) -> anyhow::Result<Arc<Backend>> {
+    let commits = metrics.backend_commit.clone();
+    let options = BackendOptions {
+        engine: config.storage_engine.parse().map_err(anyhow::Error::msg)?,
+        flush_interval: config.flush_interval,
+        flush_rows: config.flush_rows,
+        sync: if config.unsafe_no_fsync { SyncPolicy::Never } else { SyncPolicy::Always },
+        on_commit: Some(Arc::new(move |took| commits.observe(took.as_secs_f64()))),
+        ..BackendOptions::default()
+    };
+    let backend = Backend::open(&data_dir.snap_dir.join("state"), options)?;
+    match &data_dir.restored_db {
+        Some(database) if backend.applied_at_open().is_none() => {
+            let mark = import(&backend, database)?;
+            tracing::info!(index = mark.index, term = mark.term, "took over a restored database");
+        }
+        _ => {}
+    }
+    let version = backend.get(Keyspace::Meta, b"storageVersion")?;
+    if version.is_none() {
+        let mut batch = Batch::housekeeping();
+        batch.put(Keyspace::Meta, &b"storageVersion"[..], STORAGE_VERSION);
+        backend.write(batch)?;
+    }
+    Ok(backend)
+}
+
+async fn start(config: Config, peer_listeners: Vec<Listener>) -> anyhow::Result<Member> {
+    let retention = AutoCompaction::parse(&config.auto_compaction_mode, &config.auto_compaction_retention)?;
+    let data_dir = data_dir::open(&config).await?;
+    let metrics = Metrics::new();
+    let backend = open_backend(&config, &data_dir, &metrics)?;
+    if backend.sizes().total_bytes.saturating_sub(backend.sizes().in_use_bytes)
+        < config.bootstrap_defrag_threshold_bytes
+    {
+        tracing::info!("Skipping defragmentation");
+    } else if config.bootstrap_defrag_threshold_bytes > 0 {
+        backend.defragment()?;
+    }
+    let cluster = Arc::new(ClusterState::new(data_dir.cluster_id, data_dir.member_id));
+    let clock = SystemClock::shared();
+    let (compactions, compaction_queue) = std::sync::mpsc::sync_channel(COMPACTION_QUEUE);
+    let applier = Applier::open(backend.clone(), cluster.clone(), clock, compactions)?;
+    let state = applier.state().clone();
+    let (stop, stopping) = watch::channel(false);
+    let (compacted_sender, compacted) = watch::channel(state.store().compact_revision());
+    let (fatal_sender, fatal) = watch::channel(None);
+    let batch_limit = NonZeroUsize::new(config.compaction_batch_limit).unwrap_or(NonZeroUsize::MIN);
+    let options = CompactorOptions { batch_limit, pause: config.compaction_sleep_interval };
+    spawn_compactor(compaction_queue, options, compacted_sender, fatal_sender.clone(), stopping)?;
+    let transport = GrpcTransport::new(data_dir.cluster_id, data_dir.member_id);
+    let removed = cluster.clone();
+    let surroundings = Surroundings {
+        transport: transport.clone(),
+        disk: Arc::new(OsDisk),
+        observer: Arc::new(MetricsObserver(metrics.clone())),
+        is_removed: Arc::new(move |id| removed.is_removed(id)),
+    };
+    let watch_threads = WatchKeeper::start(&state)?;
+    let raft = Raft::start(raft_config(&config, &data_dir), applier, surroundings).await?;
+    let forwarded = Forwarded::default();
+    raft.set_forward_handler(Arc::new(forwarded.clone()));
+    let mut tasks = JoinSet::new();
+    peer_door::open(&mut tasks, peer_listeners, &raft, &cluster);
+    tasks.spawn(watch_fatal(raft.fatal(), backend.fatal(), fatal_sender));
+    tasks.spawn(retention.run(raft.clone(), state.clone()));
+    tasks.spawn(keep_cluster_version(raft.clone(), state.clone()));
+    tasks.spawn(count_leader_changes(raft.clone(), metrics.clone()));
+    let keeper = LeaseKeeper {
+        raft: raft.clone(),
+        state: state.clone(),
+        metrics: metrics.clone(),
+        election: config.election,
+    };
+    tasks.spawn(keeper.run());
+    Ok(Member {
+        config, data_dir, raft, state, metrics, stop, tasks, fatal, forwarded, compacted, watch_threads,
+    })
+}
+
+fn raft_config(config: &Config, data_dir: &DataDir) -> RaftConfig {
+    RaftConfig {
+        member_id: data_dir.member_id,
+        cluster_id: data_dir.cluster_id,
+        heartbeat: config.heartbeat,
+        election: config.election,
+        initial_election_tick_advance: config.initial_election_tick_advance,
+        pre_vote: config.pre_vote,
+        snapshot_count: config.snapshot_count,
+        snapshot_catchup_entries: config.snapshot_catchup_entries,
+        max_wals: config.wals_max,
+        wal_dir: data_dir.wal_dir.clone(),
+        snap_dir: data_dir.snap_dir.clone(),
+        max_request_bytes: config.request_bytes_max,
+        unsafe_no_fsync: config.unsafe_no_fsync,
+    }
+}
+
+/// Brings the faults of raft and of the state to one place.
+async fn watch_fatal(
+    mut raft: watch::Receiver<Option<Fatal>>,
+    mut backend: watch::Receiver<Option<crate::storage::StorageError>>,
+    to: watch::Sender<Option<Fatal>>,
+) {
+    let fault = tokio::select! {
+        Ok(fault) = raft.wait_for(Option::is_some) => fault.clone(),
+        Ok(fault) = backend.wait_for(Option::is_some) => fault.as_ref().map(Fatal::new),
+        else => None,
+    };
+    if fault.is_some() {
+        to.send_replace(fault);
+    }
+}
+
+async fn count_leader_changes(raft: Raft<Outcome>, metrics: Metrics) {
+    let mut leader = raft.watch_leader();
+    let mut last = None;
+    loop {
+        let now = leader.borrow_and_update().leader;
+        if now.is_some() && now != last {
+            metrics.leader_changes.inc();
+            last = now;
+        }
+        if leader.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Keeps the threads of the watch hub running, on the new store when a snapshot replaces the old one.
+struct WatchKeeper {
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl WatchKeeper {
+    fn start(state: &Arc<State>) -> std::io::Result<WatchKeeper> {
+        let mut generation = state.generation();
+        let mut threads = WatchThreads::spawn(&state.store())?;
+        let state = state.clone();
+        let task = tokio::spawn(async move {
+            while generation.changed().await.is_ok() {
+                match WatchThreads::spawn(&state.store()) {
+                    Ok(new) => threads = new,
+                    Err(error) => tracing::error!(%error, "no threads for watches; restart this member"),
+                }
+            }
+            drop(threads);
+        });
+        Ok(WatchKeeper { task })
+    }
+}
+
+/// Why a member ends.
+enum Ended {
+    Signal(&'static str),
+    Removed,
+    Fatal(Fatal),
+}
+
+async fn end_of(
+    raft: &Raft<Outcome>,
+    context: &SharedContext,
+    mut fatal: watch::Receiver<Option<Fatal>>,
+    signals: &mut StopSignals,
+) -> Ended {
+    let mut removed = raft.removed();
+    tokio::select! {
+        signal = signals.next() => Ended::Signal(signal),
+        () = async { let _ = removed.wait_for(|removed| *removed).await.map(|_| ()); } => Ended::Removed,
+        () = own_removal(context) => Ended::Removed,
+        fault = async { fatal.wait_for(Option::is_some).await.ok().and_then(|fault| fault.clone()) } => {
+            Ended::Fatal(fault.unwrap_or_else(|| Fatal::new("the member stopped by itself")))
+        }
+    }
+}
+
+/// Waits until this member has applied its own removal.
+async fn own_removal(context: &SharedContext) {
+    let cluster = &context.state.cluster;
+    let mut applied = context.raft.watch_applied();
+    while !cluster.is_removed(cluster.local_id()) {
+        if applied.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Member {
+    fn context(&self) -> SharedContext {
+        let config = &self.config;
+        let context: SharedContext = Arc::new(Context {
+            raft: self.raft.clone(),
+            state: self.state.clone(),
+            limits: Limits {
+                txn_ops_max: config.txn_ops_max,
+                request_bytes_max: config.request_bytes_max,
+                quota_bytes: config.quota_bytes,
+                lease_ttl_min: config.lease_ttl_min(),
+                learners_max: config.learners_max,
+                strict_reconfig_check: config.strict_reconfig_check,
+                slow_call: config.warning_unary_request_duration,
+                progress_interval: config.watch_progress_notify_interval,
+                election: config.election,
+                request_timeout: config.request_timeout(),
+            },
+            metrics: self.metrics.clone(),
+            clock: SystemClock::shared(),
+            stop: self.stop.subscribe(),
+            compacted: self.compacted.clone(),
+        });
+        self.forwarded.open(context.clone());
+        context
+    }
+
+    /// Resolves once the member has joined: there is a leader, and its own attributes are committed and applied.
+    fn get_ready(&self) -> impl Future<Output = ()> + use<> {
+        let raft = self.raft.clone();
+        let (id, name) = (self.data_dir.member_id, self.config.name.clone());
+        let urls: Vec<String> = self.config.advertise_client_urls.iter().map(ToString::to_string).collect();
+        async move { publish_attributes(&raft, id, &name, &urls).await }
+    }
+
+    fn accept(&mut self, shards: &Arc<Shards>, listener: Listener, door: &Door) {
+        let (shards, door, stop) = (shards.clone(), door.clone(), self.stop.subscribe());
+        self.tasks.spawn(async move { shards.accept(listener, door, stop).await });
+    }
+
+    /// Hands leadership over, closes the doors, stops raft, makes the state durable.
+    async fn stop(mut self, shards: Arc<Shards>, ended: Ended) -> anyhow::Result<()> {
+        let fault = match ended {
+            Ended::Signal(signal) => {
+                tracing::info!(signal, "received signal; shutting down");
+                self.hand_over().await;
+                None
+            }
+            Ended::Removed => {
+                tracing::warn!("this member has been removed from the cluster; its data directory must not be reused");
+                tokio::time::sleep(REMOVED_TIME).await;
+                None
+            }
+            Ended::Fatal(fault) => Some(fault),
+        };
+        tracing::info!(name = self.config.name, "closing etcd server");
+        self.stop.send_replace(true);
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+        self.raft.shutdown().await;
+        let threads = tokio::task::spawn_blocking(move || Arc::into_inner(shards).map(Shards::join));
+        threads.await.context("serving threads")?;
+        self.watch_threads.task.abort();
+        let backend = self.state.backend.clone();
+        if let Some(fault) = fault {
+            bail!("{fault}");
+        }
+        tokio::task::spawn_blocking(move || backend.close()).await??;
+        tracing::info!(name = self.config.name, "closed etcd server");
+        Ok(())
+    }
+
+    async fn hand_over(&self) {
+        if !self.raft.is_leader() {
+            return;
+        }
+        let Some(successor) = self.raft.best_successor() else { return };
+        match tokio::time::timeout(HAND_OVER_TIME, self.raft.transfer_leader(successor)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "leadership was not handed over"),
+            Err(_) => tracing::warn!("leadership was not handed over in time"),
+        }
+    }
+}
