@@ -7,6 +7,7 @@ mod apply;
 mod config;
 mod core;
 mod error;
+pub mod grpc;
 mod handle;
 mod inbound;
 mod leader;
