@@ -25,7 +25,8 @@ pub fn open(config: &Config) {
     // What libraries log is of no use to an operator; openraft in particular calls ordinary elections errors.
     let filter = EnvFilter::new(format!("off,quorate_server={level}"));
     let format = ZapFormat { is_json: config.log_format_json };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).event_format(format);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).event_format(format);
     let opened = if config.log_to_stdout {
         builder.with_writer(io::stdout).try_init()
     } else {

@@ -4,8 +4,8 @@
 //! they cost nothing in between. Source of names, types and buckets: `reference/etcd-api.md`, section 20.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    exponential_buckets,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, exponential_buckets,
 };
 
 /// All metrics of one member.
@@ -87,11 +87,15 @@ impl Builder<'_> {
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.register(IntGaugeVec::new(Opts::new(name, help), labels).expect("metric name is valid"))
+        self.register(
+            IntGaugeVec::new(Opts::new(name, help), labels).expect("metric name is valid"),
+        )
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.register(IntCounterVec::new(Opts::new(name, help), labels).expect("metric name is valid"))
+        self.register(
+            IntCounterVec::new(Opts::new(name, help), labels).expect("metric name is valid"),
+        )
     }
 
     /// Buckets: `count` from `start` seconds, doubling.
@@ -117,27 +121,47 @@ impl Metrics {
         let metrics = Metrics {
             has_leader: b.gauge("etcd_server_has_leader", "Whether or not a leader exists."),
             is_leader: b.gauge("etcd_server_is_leader", "Whether or not this member leads."),
-            is_learner: b.gauge("etcd_server_is_learner", "Whether or not this member is a learner."),
+            is_learner: b
+                .gauge("etcd_server_is_learner", "Whether or not this member is a learner."),
             leader_changes: b
                 .counter("etcd_server_leader_changes_seen_total", "Leader changes seen."),
-            proposals_committed: b
-                .gauge("etcd_server_proposals_committed_total", "Index of the last committed entry."),
+            proposals_committed: b.gauge(
+                "etcd_server_proposals_committed_total",
+                "Index of the last committed entry.",
+            ),
             proposals_applied: b
                 .gauge("etcd_server_proposals_applied_total", "Index of the last applied entry."),
             proposals_pending: b.gauge("etcd_server_proposals_pending", "Proposals that wait."),
-            proposals_failed: b.counter("etcd_server_proposals_failed_total", "Proposals that failed."),
-            slow_apply: b.counter("etcd_server_slow_apply_total", "Applies slower than the warning time."),
-            slow_read_indexes: b.counter("etcd_server_slow_read_indexes_total", "Slow read indexes."),
+            proposals_failed: b
+                .counter("etcd_server_proposals_failed_total", "Proposals that failed."),
+            slow_apply: b
+                .counter("etcd_server_slow_apply_total", "Applies slower than the warning time."),
+            slow_read_indexes: b
+                .counter("etcd_server_slow_read_indexes_total", "Slow read indexes."),
             read_indexes_failed: b
                 .counter("etcd_server_read_indexes_failed_total", "Failed read indexes."),
             health_success: b.counter("etcd_server_health_success", "Successful health checks."),
             health_failures: b.counter("etcd_server_health_failures", "Failed health checks."),
             quota_bytes: b.gauge("etcd_server_quota_backend_bytes", "Storage quota in bytes."),
             server_id: b.gauges("etcd_server_id", "Member id in hex, value 1.", &["server_id"]),
-            server_version: b.gauges("etcd_server_version", "Version, value 1.", &["server_version"]),
-            cluster_version: b.gauges("etcd_cluster_version", "Version, value 1.", &["cluster_version"]),
-            wal_fsync: b.histogram("etcd_disk_wal_fsync_duration_seconds", "Log sync times.", 0.001, 14),
-            wal_write_bytes: b.gauge("etcd_disk_wal_write_bytes_total", "Bytes written to the log."),
+            server_version: b.gauges(
+                "etcd_server_version",
+                "Version, value 1.",
+                &["server_version"],
+            ),
+            cluster_version: b.gauges(
+                "etcd_cluster_version",
+                "Version, value 1.",
+                &["cluster_version"],
+            ),
+            wal_fsync: b.histogram(
+                "etcd_disk_wal_fsync_duration_seconds",
+                "Log sync times.",
+                0.001,
+                14,
+            ),
+            wal_write_bytes: b
+                .gauge("etcd_disk_wal_write_bytes_total", "Bytes written to the log."),
             backend_commit: b.histogram(
                 "etcd_disk_backend_commit_duration_seconds",
                 "Times of durable state commits.",
@@ -156,7 +180,8 @@ impl Metrics {
                 0.1,
                 13,
             ),
-            defrag_inflight: b.gauge("etcd_disk_defrag_inflight", "1 while a defragmentation runs."),
+            defrag_inflight: b
+                .gauge("etcd_disk_defrag_inflight", "1 while a defragmentation runs."),
             db_total_bytes: b.gauge("etcd_mvcc_db_total_size_in_bytes", "State size on disk."),
             db_in_use_bytes: b
                 .gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "State size in use."),
@@ -176,14 +201,20 @@ impl Metrics {
                 .gauge("etcd_debugging_mvcc_pending_events_total", "Events that wait to be sent."),
             lease_granted: b.counter("etcd_debugging_lease_granted_total", "Leases granted."),
             lease_revoked: b.counter("etcd_debugging_lease_revoked_total", "Leases revoked."),
-            lease_renewed: b.counter("etcd_debugging_lease_renewed_total", "Leases renewed by the leader."),
-            lease_expired: b.counter("etcd_debugging_server_lease_expired_total", "Leases expired."),
+            lease_renewed: b
+                .counter("etcd_debugging_lease_renewed_total", "Leases renewed by the leader."),
+            lease_expired: b
+                .counter("etcd_debugging_server_lease_expired_total", "Leases expired."),
             alarms: b.gauges(
                 "etcd_debugging_server_alarms",
                 "1 while an alarm is raised.",
                 &["server_id", "alarm_type"],
             ),
-            peer_sent_bytes: b.counters("etcd_network_peer_sent_bytes_total", "Bytes to peers.", &["To"]),
+            peer_sent_bytes: b.counters(
+                "etcd_network_peer_sent_bytes_total",
+                "Bytes to peers.",
+                &["To"],
+            ),
             peer_received_bytes: b.counters(
                 "etcd_network_peer_received_bytes_total",
                 "Bytes from peers.",
@@ -202,8 +233,11 @@ impl Metrics {
                 .counter("etcd_network_client_grpc_sent_bytes_total", "Bytes to clients."),
             grpc_started: b.counters("grpc_server_started_total", "Calls started.", grpc),
             grpc_handled: b.counters("grpc_server_handled_total", "Calls completed.", handled),
-            grpc_received: b
-                .counters("grpc_server_msg_received_total", "Stream messages received.", grpc),
+            grpc_received: b.counters(
+                "grpc_server_msg_received_total",
+                "Stream messages received.",
+                grpc,
+            ),
             grpc_sent: b.counters("grpc_server_msg_sent_total", "Stream messages sent.", grpc),
             fd_used: b.gauge("os_fd_used", "Open file descriptors."),
             fd_limit: b.gauge("os_fd_limit", "Limit of file descriptors."),

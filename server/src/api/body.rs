@@ -35,7 +35,9 @@ impl CallCounters {
             started: metrics.grpc_started.with_label_values(&labels),
             received: metrics.grpc_received.with_label_values(&labels),
             sent: metrics.grpc_sent.with_label_values(&labels),
-            handled_ok: metrics.grpc_handled.with_label_values(&[labels[0], labels[1], labels[2], "OK"]),
+            handled_ok: metrics
+                .grpc_handled
+                .with_label_values(&[labels[0], labels[1], labels[2], "OK"]),
             handled: metrics.grpc_handled.clone(),
         }
     }
@@ -129,9 +131,7 @@ impl Body for DoorBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         match self.get_mut() {
-            DoorBody::Page(page) => {
-                Pin::new(page).poll_frame(cx).map_err(|never| match never {})
-            }
+            DoorBody::Page(page) => Pin::new(page).poll_frame(cx).map_err(|never| match never {}),
             DoorBody::Plain(body) => Pin::new(body).poll_frame(cx),
             DoorBody::Counted { body, counters, is_counted } => {
                 let polled = Pin::new(body).poll_frame(cx);

@@ -19,7 +19,9 @@ pub fn check_range(request: &RangeRequest) -> Result<(), EtcdError> {
     if request.key.is_empty() {
         return Err(EtcdError::EmptyKey);
     }
-    if SortOrder::try_from(request.sort_order).is_err() || SortTarget::try_from(request.sort_target).is_err() {
+    if SortOrder::try_from(request.sort_order).is_err()
+        || SortTarget::try_from(request.sort_target).is_err()
+    {
         return Err(EtcdError::InvalidSortOption);
     }
     Ok(())
@@ -155,7 +157,8 @@ mod tests {
     }
 
     fn delete(key: &'static str, range_end: &'static str) -> RequestOp {
-        let delete = DeleteRangeRequest { key: key.into(), range_end: range_end.into(), prev_kv: false };
+        let delete =
+            DeleteRangeRequest { key: key.into(), range_end: range_end.into(), prev_kv: false };
         RequestOp { request: Some(Op::RequestDeleteRange(delete)) }
     }
 

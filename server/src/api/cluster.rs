@@ -48,7 +48,12 @@ impl ClusterApi {
 
 fn check(context: &Context, change: &ChangeCheck<'_>) -> Result<(), EtcdError> {
     let is_connected = |id: u64| context.raft.is_connected_for(id, CONNECTED_TIME);
-    check_change(&context.state.cluster, change, context.limits.strict_reconfig_check, &is_connected)
+    check_change(
+        &context.state.cluster,
+        change,
+        context.limits.strict_reconfig_check,
+        &is_connected,
+    )
 }
 
 async fn propose(
@@ -107,7 +112,9 @@ impl Cluster for ClusterApi {
         self.check(&ChangeCheck::Add { peer_urls: &peer_urls, is_learner, learners_max })?;
         let now = self.context.clock.unix_time().as_secs();
         let id = ids::member_id(&peer_urls, &ids::runtime_token(now));
-        if self.context.state.cluster.member(id).is_some() || self.context.state.cluster.is_removed(id) {
+        if self.context.state.cluster.member(id).is_some()
+            || self.context.state.cluster.is_removed(id)
+        {
             return Err(EtcdError::MemberExists.into());
         }
         let member = Member { id, peer_urls, is_learner, ..Member::default() };
@@ -119,7 +126,11 @@ impl Cluster for ClusterApi {
         let change = ConfChangeContext { member: member.clone(), is_promote: false };
         propose(&self.context, kind, Some(change), id).await?;
         let member = Some(to_wire(&member));
-        Ok(Response::new(MemberAddResponse { header: self.header(), member, members: self.members() }))
+        Ok(Response::new(MemberAddResponse {
+            header: self.header(),
+            member,
+            members: self.members(),
+        }))
     }
 
     async fn member_remove(

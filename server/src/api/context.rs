@@ -130,7 +130,10 @@ impl Context {
             member_id: self.state.cluster.local_id(),
             alarm: AlarmType::Nospace as i32,
         };
-        tracing::warn!(quota_bytes = self.limits.quota_bytes, "message exceeded backend quota; raising alarm");
+        tracing::warn!(
+            quota_bytes = self.limits.quota_bytes,
+            "message exceeded backend quota; raising alarm"
+        );
         let request = InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() };
         if let Err(error) = self.propose(request).await {
             tracing::warn!(%error, "failed to raise the NOSPACE alarm");

@@ -4,8 +4,8 @@
 //! oversized message, slow-call warnings. Handlers see only requests that may be served.
 
 use super::body::{CallCounters, DoorBody};
-use super::methods::{METHODS, Shape};
 use super::context::SharedContext;
+use super::methods::{METHODS, Shape};
 use super::pages;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -83,7 +83,9 @@ impl Inner {
         let took = started.elapsed();
         if entry.shape == Shape::Unary && took > self.context.limits.slow_call {
             tracing::warn!(
-                response_type = method_path, took_ms = took.as_millis() as u64, "request stats"
+                response_type = method_path,
+                took_ms = took.as_millis() as u64,
+                "request stats"
             );
         }
         counted(response, entry)

@@ -28,7 +28,8 @@ pub enum ForwardKind {
 
 impl ForwardKind {
     fn from_wire(number: u32) -> Option<ForwardKind> {
-        let all = [ForwardKind::LeaseKeepAlive, ForwardKind::LeaseTimeToLive, ForwardKind::MemberPromote];
+        let all =
+            [ForwardKind::LeaseKeepAlive, ForwardKind::LeaseTimeToLive, ForwardKind::MemberPromote];
         all.into_iter().find(|kind| *kind as u32 == number)
     }
 }
@@ -37,7 +38,11 @@ impl ForwardKind {
 ///
 /// # Errors
 /// There is no leader, it cannot be reached, or it answered with an error of its own.
-pub async fn to_leader(context: &Context, kind: ForwardKind, body: Vec<u8>) -> Result<Bytes, Status> {
+pub async fn to_leader(
+    context: &Context,
+    kind: ForwardKind,
+    body: Vec<u8>,
+) -> Result<Bytes, Status> {
     let Some(leader) = context.raft.leader() else {
         return Err(EtcdError::NoLeader.into());
     };
@@ -70,7 +75,10 @@ fn decode_status(bytes: &[u8]) -> Status {
 
 /// A request that puts the remaining seconds of leases into the log.
 pub fn checkpoint_request(leases: &[(i64, i64)]) -> InternalRaftRequest {
-    let checkpoint = |(id, remaining_ttl): &(i64, i64)| LeaseCheckpoint { id: *id, remaining_ttl: *remaining_ttl };
+    let checkpoint = |(id, remaining_ttl): &(i64, i64)| LeaseCheckpoint {
+        id: *id,
+        remaining_ttl: *remaining_ttl,
+    };
     let checkpoints = leases.iter().map(checkpoint).collect();
     let lease_checkpoint = Some(LeaseCheckpointRequest { checkpoints });
     InternalRaftRequest { lease_checkpoint, ..InternalRaftRequest::default() }

@@ -27,7 +27,8 @@ impl HealthApi {
 }
 
 fn serving(context: &SharedContext) -> HealthCheckResponse {
-    let status = if *context.stop.borrow() { ServingStatus::NotServing } else { ServingStatus::Serving };
+    let status =
+        if *context.stop.borrow() { ServingStatus::NotServing } else { ServingStatus::Serving };
     HealthCheckResponse { status: status as i32 }
 }
 
@@ -43,7 +44,8 @@ impl Health for HealthApi {
         Ok(Response::new(serving(&self.context)))
     }
 
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send + 'static>>;
+    type WatchStream =
+        Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send + 'static>>;
 
     async fn watch(
         &self,

@@ -8,9 +8,9 @@ use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::kv_server::Kv;
 use quorate_proto::etcdserverpb::request_op::Request as Op;
 use quorate_proto::etcdserverpb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest,
-    PutRequest, PutResponse, RangeRequest, RangeResponse, RangeStreamResponse, RequestOp, TxnRequest,
-    TxnResponse,
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse,
+    InternalRaftRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, RangeStreamResponse,
+    RequestOp, TxnRequest, TxnResponse,
 };
 use std::pin::Pin;
 use tokio_stream::Stream;
@@ -63,9 +63,8 @@ impl KvApi {
     }
 
     async fn read_txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
-        let is_serializable = ops(&request).all(
-            |op| matches!(&op.request, Some(Op::RequestRange(range)) if range.serializable),
-        );
+        let is_serializable = ops(&request)
+            .all(|op| matches!(&op.request, Some(Op::RequestRange(range)) if range.serializable));
         if !is_serializable {
             self.context.linearize().await?;
         }
@@ -108,7 +107,10 @@ fn txn_cost(request: &TxnRequest) -> usize {
 
 #[tonic::async_trait]
 impl Kv for KvApi {
-    async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+    async fn range(
+        &self,
+        request: Request<RangeRequest>,
+    ) -> Result<Response<RangeResponse>, Status> {
         let request = request.into_inner();
         self.check_read(&request).await?;
         Ok(Response::new(self.read(request).await?))

@@ -52,7 +52,9 @@ async fn renew(context: &Context, id: i64) -> Result<i64, Status> {
             let answer = forward::to_leader(context, ForwardKind::LeaseKeepAlive, request).await;
             answer.and_then(|bytes| {
                 let response = LeaseKeepAliveResponse::decode(bytes);
-                response.map(|response| response.ttl).map_err(|error| Status::internal(error.to_string()))
+                response
+                    .map(|response| response.ttl)
+                    .map_err(|error| Status::internal(error.to_string()))
             })
         };
         match answer {
@@ -113,7 +115,10 @@ async fn undo_checkpoint(context: &Context, id: i64, ttl: i64) {
 }
 
 /// Answers for a lease on the leader.
-pub(super) fn time_to_live_here(context: &Context, request: &LeaseTimeToLiveRequest) -> LeaseTimeToLiveResponse {
+pub(super) fn time_to_live_here(
+    context: &Context,
+    request: &LeaseTimeToLiveRequest,
+) -> LeaseTimeToLiveResponse {
     let header = context.header_now();
     match context.state.lessor.info(request.id, request.keys) {
         None => LeaseTimeToLiveResponse { header, id: request.id, ttl: -1, ..Default::default() },
@@ -211,7 +216,11 @@ impl Lease for LeaseApi {
         if self.context.state.lessor.is_leading() {
             return Ok(Response::new(time_to_live_here(&self.context, &request)));
         }
-        let bytes = forward::to_leader(&self.context, ForwardKind::LeaseTimeToLive, request.encode_to_vec());
+        let bytes = forward::to_leader(
+            &self.context,
+            ForwardKind::LeaseTimeToLive,
+            request.encode_to_vec(),
+        );
         let mut response = LeaseTimeToLiveResponse::decode(bytes.await?)
             .map_err(|error| Status::internal(error.to_string()))?;
         response.header = self.context.header_now();

@@ -9,10 +9,10 @@ use quorate_proto::etcdserverpb::alarm_request::AlarmAction;
 use quorate_proto::etcdserverpb::downgrade_request::DowngradeAction;
 use quorate_proto::etcdserverpb::maintenance_server::Maintenance;
 use quorate_proto::etcdserverpb::{
-    AlarmMember, AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeInfo,
-    DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse,
-    InternalRaftRequest, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse,
-    StatusRequest, StatusResponse,
+    AlarmMember, AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse,
+    DowngradeInfo, DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest,
+    HashResponse, InternalRaftRequest, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest,
+    SnapshotResponse, StatusRequest, StatusResponse,
 };
 use std::pin::Pin;
 use tokio_stream::Stream;
@@ -31,7 +31,9 @@ impl MaintenanceApi {
 }
 
 /// Runs something slow off the serving thread.
-async fn off_thread<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<Result<T, E>, Status>
+async fn off_thread<T, E>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<Result<T, E>, Status>
 where
     T: Send + 'static,
     E: Send + 'static,
@@ -51,13 +53,19 @@ pub(super) fn alarm_text(alarm: AlarmMember) -> String {
 
 #[tonic::async_trait]
 impl Maintenance for MaintenanceApi {
-    async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
+    async fn alarm(
+        &self,
+        request: Request<AlarmRequest>,
+    ) -> Result<Response<AlarmResponse>, Status> {
         let request = request.into_inner();
         // An unknown action ends real etcd; here it is refused.
-        if AlarmAction::try_from(request.action).is_err() || AlarmType::try_from(request.alarm).is_err() {
+        if AlarmAction::try_from(request.action).is_err()
+            || AlarmType::try_from(request.alarm).is_err()
+        {
             return Err(Status::invalid_argument("etcdserver: unknown alarm action or type"));
         }
-        let proposal = InternalRaftRequest { alarm: Some(request), ..InternalRaftRequest::default() };
+        let proposal =
+            InternalRaftRequest { alarm: Some(request), ..InternalRaftRequest::default() };
         match self.context.propose(proposal).await? {
             Reply::Alarm { revision, alarms } => {
                 Ok(Response::new(AlarmResponse { header: self.context.header(revision), alarms }))
@@ -66,7 +74,10 @@ impl Maintenance for MaintenanceApi {
         }
     }
 
-    async fn status(&self, _request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(
+        &self,
+        _request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
         let context = &self.context;
         let leader = context.raft.leader();
         let sizes = context.state.backend.sizes();
@@ -120,7 +131,10 @@ impl Maintenance for MaintenanceApi {
         Ok(Response::new(HashResponse { header: self.context.header_now(), hash }))
     }
 
-    async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
+    async fn hash_kv(
+        &self,
+        request: Request<HashKvRequest>,
+    ) -> Result<Response<HashKvResponse>, Status> {
         let revision = request.into_inner().revision;
         let store = self.context.state.store();
         let hash = off_thread(move || store.hash_kv(revision)).await?;
@@ -133,7 +147,8 @@ impl Maintenance for MaintenanceApi {
         }))
     }
 
-    type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send + 'static>>;
+    type SnapshotStream =
+        Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send + 'static>>;
 
     async fn snapshot(
         &self,
@@ -152,11 +167,13 @@ impl Maintenance for MaintenanceApi {
         if context.raft.leader() != Some(local) {
             return Err(EtcdError::NotLeader.into());
         }
-        let is_voter = context.state.cluster.member(target).is_some_and(|member| !member.is_learner);
+        let is_voter =
+            context.state.cluster.member(target).is_some_and(|member| !member.is_learner);
         if !is_voter {
             return Err(EtcdError::BadLeaderTransferee.into());
         }
-        let (from, to) = (format_args!("{local:x}").to_string(), format_args!("{target:x}").to_string());
+        let (from, to) =
+            (format_args!("{local:x}").to_string(), format_args!("{target:x}").to_string());
         tracing::info!(current_leader = from, transferee = to, "leadership transfer starting");
         context.raft.transfer_leader(target).await.map_err(status::from_transfer)?;
         tracing::info!(old_leader = from, new_leader = to, "leadership transfer finished");
@@ -179,7 +196,8 @@ impl Maintenance for MaintenanceApi {
             }
             DowngradeAction::Cancel => {
                 let version = self.context.state.cluster.version().unwrap_or_default();
-                let version = version.rsplit_once('.').map(|(short, _)| short.to_owned()).unwrap_or_default();
+                let version =
+                    version.rsplit_once('.').map(|(short, _)| short.to_owned()).unwrap_or_default();
                 Ok(Response::new(DowngradeResponse { header: self.context.header_now(), version }))
             }
         }

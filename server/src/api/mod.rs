@@ -26,4 +26,4 @@ mod watch_codec;
 pub use context::{Context, Limits, SharedContext};
 pub use door::Door;
 pub use forward::Forwarded;
-pub use serve::{Listener, ServeOptions, Shards};
+pub use serve::{Bound, Listener, ServeOptions, Shards};

@@ -89,7 +89,12 @@ async fn check_read(context: &Context, is_serializable: bool) -> Result<(), Stri
             Err(_) => return Err("context deadline exceeded".to_owned()),
         }
     }
-    let request = RangeRequest { key: Bytes::from_static(b"health"), limit: 1, keys_only: true, ..Default::default() };
+    let request = RangeRequest {
+        key: Bytes::from_static(b"health"),
+        limit: 1,
+        keys_only: true,
+        ..Default::default()
+    };
     context.state.store().range(&request).map(|_| ()).map_err(|error| error.to_string())
 }
 
@@ -119,7 +124,10 @@ async fn health_fault(context: &Context, query: &Query) -> Option<String> {
     if !query.is_serializable && context.raft.leader().is_none() {
         return Some("RAFT NO LEADER".to_owned());
     }
-    check_read(context, query.is_serializable).await.err().map(|error| format!("RANGE ERROR:{error}"))
+    check_read(context, query.is_serializable)
+        .await
+        .err()
+        .map(|error| format!("RANGE ERROR:{error}"))
 }
 
 fn version(context: &Context) -> Response<Bytes> {
@@ -138,7 +146,8 @@ struct Probe {
 }
 
 const LIVE_CHECKS: &[&str] = &["serializable_read"];
-const READY_CHECKS: &[&str] = &["data_corruption", "serializable_read", "linearizable_read", "non_learner"];
+const READY_CHECKS: &[&str] =
+    &["data_corruption", "serializable_read", "linearizable_read", "non_learner"];
 
 impl Probe {
     fn from_path(path: &str) -> Option<Probe> {
@@ -158,7 +167,8 @@ impl Probe {
     async fn answer(&self, context: &Context, query: &Query) -> Response<Bytes> {
         let mut lines = String::new();
         let mut has_failed = false;
-        for check in self.checks.iter().filter(|check| self.only.is_none_or(|only| only == **check)) {
+        for check in self.checks.iter().filter(|check| self.only.is_none_or(|only| only == **check))
+        {
             if self.only.is_none() && query.excludes(check) {
                 continue;
             }

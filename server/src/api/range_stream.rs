@@ -43,7 +43,8 @@ pub fn start(
 }
 
 fn check(request: &RangeRequest) -> Result<(), Status> {
-    let is_by_key = request.sort_target() == SortTarget::Key && request.sort_order() != SortOrder::Descend;
+    let is_by_key =
+        request.sort_target() == SortTarget::Key && request.sort_order() != SortOrder::Descend;
     if !is_by_key && request.sort_order() != SortOrder::None {
         return Err(Status::unimplemented("RangeStream does not support custom sort orders"));
     }

@@ -38,7 +38,29 @@ pub struct ServeOptions {
     pub reuse_port: bool,
 }
 
-/// Sockets that are bound and not served yet.
+/// A socket that has its address and does not listen yet: who calls is refused at once instead of waiting.
+#[derive(Debug)]
+pub enum Bound {
+    /// TCP.
+    Tcp(TcpSocket),
+    /// A socket file; there is no such state for it.
+    Unix(Listener),
+}
+
+impl Bound {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// Another process was faster.
+    pub fn listen(self) -> io::Result<Listener> {
+        match self {
+            Bound::Tcp(socket) => Ok(Listener::Tcp(socket.listen(ACCEPT_QUEUE as u32)?)),
+            Bound::Unix(listener) => Ok(listener),
+        }
+    }
+}
+
+/// Sockets that listen and are not served yet.
 #[derive(Debug)]
 pub enum Listener {
     /// TCP.
@@ -62,7 +84,7 @@ impl Listener {
     ///
     /// # Errors
     /// The address is in use or not of this machine; the text names the URL.
-    pub fn bind(url: &ListenUrl, reuse_port: bool) -> io::Result<Listener> {
+    pub fn bind(url: &ListenUrl, reuse_port: bool) -> io::Result<Bound> {
         let failed = |error: io::Error| {
             let hint = if error.kind() == io::ErrorKind::AddrInUse {
                 ". Another process listens there: stop it or choose another port."
@@ -72,7 +94,7 @@ impl Listener {
             io::Error::new(error.kind(), format!("listen {url}: {error}{hint}"))
         };
         match url.host_and_port() {
-            None => Listener::bind_unix(&url.address).map_err(failed),
+            None => Listener::bind_unix(&url.address).map(Bound::Unix).map_err(failed),
             Some((host, port)) => Listener::bind_tcp(host, port, reuse_port).map_err(failed),
         }
     }
@@ -85,7 +107,7 @@ impl Listener {
         Ok(Listener::Unix(UnixListener::bind(path)?, path.into()))
     }
 
-    fn bind_tcp(host: &str, port: &str, reuse_port: bool) -> io::Result<Listener> {
+    fn bind_tcp(host: &str, port: &str, reuse_port: bool) -> io::Result<Bound> {
         let host = match host {
             "localhost" => "127.0.0.1",
             "" => "0.0.0.0",
@@ -98,7 +120,7 @@ impl Listener {
         socket.set_reuseaddr(true)?;
         socket.set_reuseport(reuse_port)?;
         socket.bind(address)?;
-        Ok(Listener::Tcp(socket.listen(ACCEPT_QUEUE as u32)?))
+        Ok(Bound::Tcp(socket))
     }
 
     /// Accepts a connection whose kind does not matter to the caller.

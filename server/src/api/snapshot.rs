@@ -19,7 +19,9 @@ const BLOB_BYTES: usize = 32 * 1024;
 const BLOB_QUEUE: usize = 16;
 
 /// Begins to stream a snapshot of the state as it is now.
-pub fn start(context: &SharedContext) -> impl Stream<Item = Result<SnapshotResponse, Status>> + use<> {
+pub fn start(
+    context: &SharedContext,
+) -> impl Stream<Item = Result<SnapshotResponse, Status>> + use<> {
     let (sender, receiver) = mpsc::channel(BLOB_QUEUE);
     let context = context.clone();
     tokio::task::spawn_blocking(move || {
@@ -40,11 +42,19 @@ pub fn start(context: &SharedContext) -> impl Stream<Item = Result<SnapshotRespo
     ReceiverStream::new(receiver)
 }
 
-fn send_image(context: &Context, sender: &mpsc::Sender<Result<SnapshotResponse, Status>>) -> io::Result<u64> {
+fn send_image(
+    context: &Context,
+    sender: &mpsc::Sender<Result<SnapshotResponse, Status>>,
+) -> io::Result<u64> {
     let view = context.state.backend.view().map_err(io::Error::other)?;
     let image = Image::new(view)?;
     let size = image.size();
-    let mut blobs = Blobs { sender, remaining: size, digest: Sha256::new(), blob: Vec::with_capacity(BLOB_BYTES) };
+    let mut blobs = Blobs {
+        sender,
+        remaining: size,
+        digest: Sha256::new(),
+        blob: Vec::with_capacity(BLOB_BYTES),
+    };
     image.write(&mut blobs)?;
     blobs.finish()?;
     Ok(size)

@@ -13,7 +13,9 @@ pub fn from_propose(error: &ProposeError) -> Status {
         ProposeError::LeaderChanged => EtcdError::LeaderChanged,
         ProposeError::Timeout(TimeoutCause::Plain) => EtcdError::Timeout,
         ProposeError::Timeout(TimeoutCause::LeaderFailure) => EtcdError::TimeoutDueToLeaderFail,
-        ProposeError::Timeout(TimeoutCause::ConnectionLost) => EtcdError::TimeoutDueToConnectionLost,
+        ProposeError::Timeout(TimeoutCause::ConnectionLost) => {
+            EtcdError::TimeoutDueToConnectionLost
+        }
         ProposeError::TooManyRequests => EtcdError::TooManyRequests,
         ProposeError::TooLarge => EtcdError::RequestTooLarge,
         ProposeError::ChangeRefused(_) => EtcdError::UnhealthyCluster,

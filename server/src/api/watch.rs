@@ -6,9 +6,7 @@
 use super::context::SharedContext;
 use super::services::GRPC_OVERHEAD_BYTES;
 use super::watch_codec::{WatchCodec, WatchFrame};
-use crate::mvcc::watch::{
-    Delivery, DeliveryBody, WatchCreate, WatchRefusal, WatchStream,
-};
+use crate::mvcc::watch::{Delivery, DeliveryBody, WatchCreate, WatchRefusal, WatchStream};
 use futures::Stream;
 use http::{Request as HttpRequest, Response as HttpResponse};
 use hyper::body::Incoming;
@@ -117,7 +115,11 @@ fn jittered(period: Duration) -> Duration {
 }
 
 impl Session {
-    fn new(context: SharedContext, requests: Streaming<WatchRequest>, needs_leader: bool) -> Session {
+    fn new(
+        context: SharedContext,
+        requests: Streaming<WatchRequest>,
+        needs_leader: bool,
+    ) -> Session {
         // The generation first: a store that is replaced in between ends the stream at once.
         let generation = context.state.generation();
         Session {
@@ -174,8 +176,13 @@ impl Session {
     }
 
     fn check_leader(&mut self) -> Result<(), Status> {
-        self.leaderless = if self.context.raft.leader().is_some() { 0 } else { self.leaderless + 1 };
-        if self.leaderless >= LEADERLESS_ELECTIONS_MAX { Err(EtcdError::NoLeader.into()) } else { Ok(()) }
+        self.leaderless =
+            if self.context.raft.leader().is_some() { 0 } else { self.leaderless + 1 };
+        if self.leaderless >= LEADERLESS_ELECTIONS_MAX {
+            Err(EtcdError::NoLeader.into())
+        } else {
+            Ok(())
+        }
     }
 
     fn take(&mut self, request: WatchRequest) {
@@ -212,7 +219,8 @@ impl Session {
 
     fn deliver(&mut self, delivery: Delivery) {
         let header = self.context.header(delivery.revision);
-        let mut response = WatchResponse { header, watch_id: delivery.watch_id, ..WatchResponse::default() };
+        let mut response =
+            WatchResponse { header, watch_id: delivery.watch_id, ..WatchResponse::default() };
         match delivery.body {
             DeliveryBody::Created => response.created = true,
             DeliveryBody::Progress => {}
@@ -225,13 +233,15 @@ impl Session {
                 let bytes_max = self.context.limits.request_bytes_max + GRPC_OVERHEAD_BYTES;
                 let n_events = events.n_events();
                 if !may_fragment || events.encoded_len() <= bytes_max {
-                    self.outbox.push_back(WatchFrame { response, events: Some((events, 0..n_events)) });
+                    self.outbox
+                        .push_back(WatchFrame { response, events: Some((events, 0..n_events)) });
                     return;
                 }
                 for range in events.fragments(bytes_max) {
                     let fragment = range.end < n_events;
                     let response = WatchResponse { fragment, ..response.clone() };
-                    self.outbox.push_back(WatchFrame { response, events: Some((events.clone(), range)) });
+                    self.outbox
+                        .push_back(WatchFrame { response, events: Some((events.clone(), range)) });
                 }
                 return;
             }

@@ -65,7 +65,8 @@ impl Applier {
         clock: SharedClock,
         compactions: SyncSender<Compaction>,
     ) -> Result<Applier, Fatal> {
-        let Opened { store, writer, compaction } = Store::open(backend.clone()).map_err(Fatal::new)?;
+        let Opened { store, writer, compaction } =
+            Store::open(backend.clone()).map_err(Fatal::new)?;
         let lessor = Arc::new(Lessor::new(clock));
         let alarms = Arc::new(AlarmStore::default());
         let mark = backend.applied_at_open();
@@ -114,7 +115,8 @@ impl Applier {
     fn load_cluster(&mut self) -> Result<(), Fatal> {
         let state = self.state.clone();
         for_each_row(&state.backend, Keyspace::Members, |_, value| {
-            let member: Member = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+            let member: Member =
+                serde_json::from_slice(value).map_err(|error| error.to_string())?;
             state.cluster.put_member(member);
             Ok(())
         })?;
@@ -152,10 +154,18 @@ impl Applier {
     }
 
     pub(super) fn check_corrupt(&self) -> Result<(), EtcdError> {
-        if self.state.alarms.is_raised(AlarmType::Corrupt) { Err(EtcdError::CorruptCluster) } else { Ok(()) }
+        if self.state.alarms.is_raised(AlarmType::Corrupt) {
+            Err(EtcdError::CorruptCluster)
+        } else {
+            Ok(())
+        }
     }
 
-    fn apply_request(&mut self, batch: &mut Batch, request: &InternalRaftRequest) -> Result<Reply, Refusal> {
+    fn apply_request(
+        &mut self,
+        batch: &mut Batch,
+        request: &InternalRaftRequest,
+    ) -> Result<Reply, Refusal> {
         if let Some(put) = &request.put {
             self.apply_put(batch, put)
         } else if let Some(txn) = &request.txn {
@@ -184,7 +194,11 @@ impl Applier {
         }
     }
 
-    fn apply_entry(&mut self, batch: &mut Batch, entry: &CommittedEntry) -> Result<Option<Applied<Outcome>>, Fatal> {
+    fn apply_entry(
+        &mut self,
+        batch: &mut Batch,
+        entry: &CommittedEntry,
+    ) -> Result<Option<Applied<Outcome>>, Fatal> {
         match &entry.payload {
             CommittedPayload::Blank => Ok(None),
             CommittedPayload::Membership(change) => {
@@ -194,12 +208,17 @@ impl Applier {
             }
             CommittedPayload::Command(command) => {
                 let request = command.request().map_err(|error| {
-                    Fatal::new(format_args!("entry {} cannot be decoded: {error}", entry.mark.index))
+                    Fatal::new(format_args!(
+                        "entry {} cannot be decoded: {error}",
+                        entry.mark.index
+                    ))
                 })?;
                 let request_id = request.header.as_ref().map_or(request.id, |header| header.id);
                 match self.apply_request(batch, request) {
                     Ok(reply) => Ok(Some(Applied { request_id, outcome: Ok(reply) })),
-                    Err(Refusal::Answer(error)) => Ok(Some(Applied { request_id, outcome: Err(error) })),
+                    Err(Refusal::Answer(error)) => {
+                        Ok(Some(Applied { request_id, outcome: Err(error) }))
+                    }
                     Err(Refusal::Fatal(fatal)) => Err(fatal),
                 }
             }
@@ -240,7 +259,10 @@ impl Machine for Applier {
         let view = self.state.backend.view().map_err(Fatal::new)?;
         let mark = self.mark.clone().unwrap_or_default();
         let state = AppliedState { mark, membership: self.membership.clone() };
-        Ok(SnapshotSource { state, write: Box::new(move |out| image::Image::new(view)?.write(out)) })
+        Ok(SnapshotSource {
+            state,
+            write: Box::new(move |out| image::Image::new(view)?.write(out)),
+        })
     }
 
     fn install(&mut self, state: &AppliedState, file: &Path) -> Result<(), Fatal> {

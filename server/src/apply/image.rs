@@ -77,7 +77,8 @@ fn push_rows<W: Write>(view: &dyn View, mut image: ImageWriter<W>) -> io::Result
 /// # Errors
 /// The file is damaged or the state cannot be written; then the old state is untouched.
 pub(super) fn install(backend: &Backend, state: &AppliedState, file: &Path) -> Result<(), Fatal> {
-    let membership = (!state.membership.membership.members.is_empty()).then(|| state.membership.encode());
+    let membership =
+        (!state.membership.membership.members.is_empty()).then(|| state.membership.encode());
     replace(backend, file, membership, |_| Ok(state.mark.clone()))?;
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

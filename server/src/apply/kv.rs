@@ -72,7 +72,11 @@ pub(super) fn delete_range(
 }
 
 impl Applier {
-    pub(super) fn apply_put(&mut self, batch: &mut Batch, request: &PutRequest) -> Result<Reply, Refusal> {
+    pub(super) fn apply_put(
+        &mut self,
+        batch: &mut Batch,
+        request: &PutRequest,
+    ) -> Result<Reply, Refusal> {
         self.check_writable(true)?;
         let lessor = self.state.lessor.clone();
         let mut txn = self.writer.txn(batch);

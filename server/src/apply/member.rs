@@ -18,7 +18,11 @@ pub(super) const MEMBERSHIP_ROW: &[u8] = b"quorate_membership";
 
 impl Applier {
     /// Puts a change of the membership into the rows of `members` and into the cluster's view.
-    pub(super) fn apply_membership(&mut self, batch: &mut Batch, change: &MembershipChange) -> Result<(), Fatal> {
+    pub(super) fn apply_membership(
+        &mut self,
+        batch: &mut Batch,
+        change: &MembershipChange,
+    ) -> Result<(), Fatal> {
         let id = change.change.node_id();
         let cluster = self.state.cluster.clone();
         let conf_state = super::applier::conf_state_row(&change.after.membership);
@@ -35,7 +39,9 @@ impl Applier {
             [] => Member::default(),
             json => {
                 let context: ConfChangeContext = serde_json::from_slice(json).map_err(|error| {
-                    Fatal::new(format_args!("configuration change of member {id:x} is damaged: {error}"))
+                    Fatal::new(format_args!(
+                        "configuration change of member {id:x} is damaged: {error}"
+                    ))
                 })?;
                 context.member
             }
@@ -58,7 +64,11 @@ impl Applier {
         self.state.cluster.put_member(member);
     }
 
-    pub(super) fn apply_attributes(&mut self, batch: &mut Batch, request: &ClusterMemberAttrSetRequest) -> Reply {
+    pub(super) fn apply_attributes(
+        &mut self,
+        batch: &mut Batch,
+        request: &ClusterMemberAttrSetRequest,
+    ) -> Reply {
         let attributes = request.member_attributes.clone().unwrap_or_default();
         // A member that was removed meanwhile stays removed.
         if let Some(known) = self.state.cluster.member(request.member_id) {
@@ -70,21 +80,34 @@ impl Applier {
         Reply::Done { revision: self.writer.revision() }
     }
 
-    pub(super) fn apply_cluster_version(&mut self, batch: &mut Batch, request: &ClusterVersionSetRequest) -> Reply {
+    pub(super) fn apply_cluster_version(
+        &mut self,
+        batch: &mut Batch,
+        request: &ClusterVersionSetRequest,
+    ) -> Reply {
         batch.put(Keyspace::Cluster, &b"clusterVersion"[..], request.ver.clone());
         self.state.cluster.set_version(request.ver.clone());
         Reply::Done { revision: self.writer.revision() }
     }
 
-    pub(super) fn apply_downgrade(&mut self, batch: &mut Batch, request: &DowngradeInfoSetRequest) -> Reply {
+    pub(super) fn apply_downgrade(
+        &mut self,
+        batch: &mut Batch,
+        request: &DowngradeInfoSetRequest,
+    ) -> Reply {
         let info = DowngradeInfo { enabled: request.enabled, target_version: request.ver.clone() };
-        let row = serde_json::json!({ "target-version": info.target_version, "enabled": info.enabled });
+        let row =
+            serde_json::json!({ "target-version": info.target_version, "enabled": info.enabled });
         batch.put(Keyspace::Cluster, &b"downgrade"[..], row.to_string());
         self.state.cluster.set_downgrade(info);
         Reply::Done { revision: self.writer.revision() }
     }
 
-    pub(super) fn apply_alarm(&mut self, batch: &mut Batch, request: &AlarmRequest) -> Result<Reply, Refusal> {
+    pub(super) fn apply_alarm(
+        &mut self,
+        batch: &mut Batch,
+        request: &AlarmRequest,
+    ) -> Result<Reply, Refusal> {
         let alarms = self.state.alarms.clone();
         let alarm = AlarmMember { member_id: request.member_id, alarm: request.alarm };
         let kind = request.alarm();

@@ -1,9 +1,7 @@
 //! What an applied entry answers to whoever proposed it.
 
 use quorate_proto::errors::EtcdError;
-use quorate_proto::etcdserverpb::{
-    AlarmMember, DeleteRangeResponse, PutResponse, TxnResponse,
-};
+use quorate_proto::etcdserverpb::{AlarmMember, DeleteRangeResponse, PutResponse, TxnResponse};
 
 /// The answer to one request, or the error that all members agree on.
 pub type Outcome = Result<Reply, EtcdError>;

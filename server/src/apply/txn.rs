@@ -207,7 +207,11 @@ pub(super) fn may_put(request: &TxnRequest) -> bool {
 }
 
 impl Applier {
-    pub(super) fn apply_txn(&mut self, batch: &mut Batch, request: &TxnRequest) -> Result<Reply, Refusal> {
+    pub(super) fn apply_txn(
+        &mut self,
+        batch: &mut Batch,
+        request: &TxnRequest,
+    ) -> Result<Reply, Refusal> {
         self.check_writable(may_put(request))?;
         let lessor = self.state.lessor.clone();
         let mut txn = self.writer.txn(batch);

@@ -67,14 +67,19 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<DataDir> {
 fn refuse_foreign(root: &Path) -> anyhow::Result<()> {
     let Ok(entries) = std::fs::read_dir(root) else {
         if root.exists() {
-            bail!("--data-dir {} cannot be read as a directory. Choose another path.", root.display());
+            bail!(
+                "--data-dir {} cannot be read as a directory. Choose another path.",
+                root.display()
+            );
         }
         return Ok(());
     };
     for entry in entries {
         let name = entry?.file_name();
         let known = ["member", "fixtures", "lost+found"];
-        if !known.iter().any(|known| name == *known) && !name.to_string_lossy().starts_with("member.etcd-") {
+        if !known.iter().any(|known| name == *known)
+            && !name.to_string_lossy().starts_with("member.etcd-")
+        {
             bail!(
                 "--data-dir {} holds {name:?}, which is nothing of etcd or Quorate. Choose an empty directory.",
                 root.display()
@@ -100,7 +105,10 @@ fn lock(root: &Path) -> anyhow::Result<File> {
     let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = file.with_context(|| format!("failed to open {}", path.display()))?;
     if !FileExt::try_lock_exclusive(&file)? {
-        bail!("{} is in use by another process. Stop it first, or choose another --data-dir.", root.display());
+        bail!(
+            "{} is in use by another process. Stop it first, or choose another --data-dir.",
+            root.display()
+        );
     }
     Ok(file)
 }
@@ -114,7 +122,10 @@ fn read_identity(wal_dir: &Path) -> anyhow::Result<(u64, u64)> {
             return Ok((metadata.node_id(), metadata.cluster_id()));
         }
     }
-    bail!("the log in {} does not say whose it is. Restore a snapshot into a new directory.", wal_dir.display())
+    bail!(
+        "the log in {} does not say whose it is. Restore a snapshot into a new directory.",
+        wal_dir.display()
+    )
 }
 
 /// The cluster to start or to join, this member's id in it, and whether it joins.

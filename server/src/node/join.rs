@@ -22,9 +22,11 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 async fn ask(peer_url: &str) -> anyhow::Result<(u64, Vec<Member>)> {
     let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let uri = format!("{peer_url}/members").parse().context("peer URL cannot be asked")?;
-    let response = tokio::time::timeout(ANSWER_TIME, client.get(uri)).await.context("no answer in time")??;
+    let response =
+        tokio::time::timeout(ANSWER_TIME, client.get(uri)).await.context("no answer in time")??;
     let id = response.headers().get(CLUSTER_ID_HEADER).context("no cluster id in the answer")?;
-    let cluster_id = u64::from_str_radix(id.to_str()?, 16).context("cluster id is no hex number")?;
+    let cluster_id =
+        u64::from_str_radix(id.to_str()?, 16).context("cluster id is no hex number")?;
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
     let body = tokio::time::timeout(ANSWER_TIME, body).await.context("answer broke off")?;
     let body = body.map_err(|error| anyhow::anyhow!("answer broke off: {error}"))?.to_bytes();
@@ -35,7 +37,10 @@ async fn ask(peer_url: &str) -> anyhow::Result<(u64, Vec<Member>)> {
 ///
 /// # Errors
 /// No member answers, or the running cluster is not the one of the flags.
-pub(super) async fn find_cluster(urls: &InitialUrls, advertised: &[String]) -> anyhow::Result<(InitialCluster, u64)> {
+pub(super) async fn find_cluster(
+    urls: &InitialUrls,
+    advertised: &[String],
+) -> anyhow::Result<(InitialCluster, u64)> {
     let mut last_error = anyhow::anyhow!("--initial-cluster names no other member");
     for peer_url in urls.values().flatten().filter(|url| !advertised.contains(url)) {
         match ask(peer_url).await {
@@ -68,7 +73,10 @@ fn check(
         }
     }
     let Some(own) = members.iter().find(|member| same_urls(&member.peer_urls, advertised)) else {
-        bail!("no member of the cluster has the peer URLs {}. Run `member add` first.", advertised.join(","));
+        bail!(
+            "no member of the cluster has the peer URLs {}. Run `member add` first.",
+            advertised.join(",")
+        );
     };
     let id = own.id;
     members.sort_by_key(|member| member.id);
@@ -84,12 +92,17 @@ fn same_urls(left: &[String], right: &[String]) -> bool {
 ///
 /// # Errors
 /// The cluster runs already with this member in it.
-pub(super) async fn refuse_if_bootstrapped(cluster: &InitialCluster, id: u64) -> anyhow::Result<()> {
+pub(super) async fn refuse_if_bootstrapped(
+    cluster: &InitialCluster,
+    id: u64,
+) -> anyhow::Result<()> {
     let others = cluster.members.iter().filter(|member| member.id != id);
-    let asked = others.flat_map(|member| &member.peer_urls).map(|url| async move { ask(url).await.ok() });
+    let asked =
+        others.flat_map(|member| &member.peer_urls).map(|url| async move { ask(url).await.ok() });
     let answers = futures::future::join_all(asked).await;
     for (cluster_id, members) in answers.into_iter().flatten() {
-        let is_started = members.iter().any(|member| member.id == id && !member.client_urls.is_empty());
+        let is_started =
+            members.iter().any(|member| member.id == id && !member.client_urls.is_empty());
         if cluster_id == cluster.cluster_id && is_started {
             bail!(
                 "member {id:x} has already been bootstrapped. Its data is not here: remove the member, add it again \
@@ -111,8 +124,9 @@ mod tests {
     /// The running cluster and the flags must agree, and this member must have been added.
     #[test]
     fn flags_must_describe_the_running_cluster() {
-        let urls: InitialUrls =
-            [("a", "http://h:1"), ("b", "http://h:2")].map(|(n, u)| (n.to_owned(), vec![u.to_owned()])).into();
+        let urls: InitialUrls = [("a", "http://h:1"), ("b", "http://h:2")]
+            .map(|(n, u)| (n.to_owned(), vec![u.to_owned()]))
+            .into();
         let own = vec!["http://h:2".to_owned()];
         let members = vec![member(9, "http://h:2"), member(3, "http://h:1")];
         let (cluster, id) = check(7, members.clone(), &urls, &own).unwrap();

@@ -4,15 +4,15 @@
 
 use super::join::CLUSTER_ID_HEADER;
 use crate::api::Listener;
-use crate::apply::Outcome;
 use crate::cluster::{ClusterState, Member};
-use crate::raft::{PeerService, Raft};
+use crate::raft::grpc::PeerService;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use quorate_proto::quoratepb::peer_server::PeerServer;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ type Body = UnsyncBoxBody<Bytes, Status>;
 
 #[derive(Clone)]
 struct PeerDoor {
-    service: PeerService,
+    service: PeerServer<PeerService>,
     cluster: Arc<ClusterState>,
 }
 
@@ -40,10 +40,10 @@ struct PeerDoor {
 pub(super) fn open(
     tasks: &mut JoinSet<()>,
     listeners: Vec<Listener>,
-    raft: &Raft<Outcome>,
+    service: PeerServer<PeerService>,
     cluster: &Arc<ClusterState>,
 ) {
-    let door = PeerDoor { service: raft.peer_service(), cluster: cluster.clone() };
+    let door = PeerDoor { service, cluster: cluster.clone() };
     for listener in listeners {
         tasks.spawn(accept(listener, door.clone()));
     }

@@ -4,14 +4,17 @@ use super::data_dir::{self, DataDir};
 use super::observer::MetricsObserver;
 use super::peer_door;
 use super::signals::StopSignals;
-use crate::api::{Context, Door, Forwarded, Limits, Listener, ServeOptions, SharedContext, Shards};
+use crate::api::{
+    Bound, Context, Door, Forwarded, Limits, Listener, ServeOptions, Shards, SharedContext,
+};
 use crate::apply::{Applier, Outcome, State, import};
 use crate::clock::SystemClock;
 use crate::cluster::ClusterState;
 use crate::config::{Config, ListenUrl};
 use crate::metrics::Metrics;
 use crate::mvcc::watch::WatchThreads;
-use crate::raft::{Fatal, GrpcTransport, Raft, RaftConfig, Surroundings};
+use crate::raft::grpc::{GrpcTransport, Identity, PlainDialer, peer_service};
+use crate::raft::{Fatal, Raft, RaftConfig, Surroundings};
 use crate::storage::{Backend, BackendOptions, Batch, Keyspace, SyncPolicy};
 use crate::tasks::{
     AutoCompaction, COMPACTION_QUEUE, CompactorOptions, LeaseKeeper, keep_cluster_version,
@@ -87,7 +90,9 @@ fn log_start(config: &Config) {
         "starting an etcd server"
     );
     if config.name == "default" {
-        tracing::warn!("'default' is the name of this member; give every member a name of its own with --name");
+        tracing::warn!(
+            "'default' is the name of this member; give every member a name of its own with --name"
+        );
     }
     if config.unsafe_no_fsync {
         tracing::warn!("--unsafe-no-fsync: acknowledged writes are lost with the machine");
@@ -112,11 +117,11 @@ struct Member {
 async fn run_member(config: Config) -> anyhow::Result<()> {
     let mut signals = StopSignals::new()?;
     // Ports first: a port in use must leave the data directory untouched.
-    let peer_listeners = bind_all(&config.listen_peer_urls, config.socket_reuse_port)?;
-    let client_listeners = bind_all(&config.listen_client_urls, config.socket_reuse_port)?;
-    let metrics_listeners = bind_all(&config.listen_metrics_urls, config.socket_reuse_port)?;
+    let peer_sockets = bind_all(&config.listen_peer_urls, config.socket_reuse_port)?;
+    let client_sockets = bind_all(&config.listen_client_urls, config.socket_reuse_port)?;
+    let metrics_sockets = bind_all(&config.listen_metrics_urls, config.socket_reuse_port)?;
     let mut member = tokio::select! {
-        member = start(config, peer_listeners) => member?,
+        member = start(config, peer_sockets) => member?,
         signal = signals.next() => {
             tracing::info!(signal, "received signal; shutting down");
             return Ok(());
@@ -137,15 +142,16 @@ async fn run_member(config: Config) -> anyhow::Result<()> {
         return member.stop(shards, ended).await;
     }
     let addresses = member.config.listen_client_urls.clone();
-    for (url, listener) in addresses.iter().zip(client_listeners) {
+    for (url, listener) in addresses.iter().zip(listen_all(client_sockets)?) {
         let address = &url.address;
         tracing::info!(
-            traffic = "grpc+http", address,
+            traffic = "grpc+http",
+            address,
             "serving client traffic insecurely; this is strongly discouraged!"
         );
         member.accept(&shards, listener, &door);
     }
-    for listener in metrics_listeners {
+    for listener in listen_all(metrics_sockets)? {
         member.accept(&shards, listener, &door);
     }
     tracing::info!("ready to serve client requests");
@@ -154,8 +160,12 @@ async fn run_member(config: Config) -> anyhow::Result<()> {
     member.stop(shards, ended).await
 }
 
-fn bind_all(urls: &[ListenUrl], reuse_port: bool) -> anyhow::Result<Vec<Listener>> {
+fn bind_all(urls: &[ListenUrl], reuse_port: bool) -> anyhow::Result<Vec<Bound>> {
     urls.iter().map(|url| Ok(Listener::bind(url, reuse_port)?)).collect()
+}
+
+fn listen_all(bound: Vec<Bound>) -> anyhow::Result<Vec<Listener>> {
+    bound.into_iter().map(|bound| bound.listen().context("failed to listen")).collect()
 }
 
 fn serve_options(config: &Config) -> ServeOptions {
@@ -170,7 +180,11 @@ fn serve_options(config: &Config) -> ServeOptions {
 }
 
 /// Opens the state of a directory, taking over a restored database.
-fn open_backend(config: &Config, data_dir: &DataDir, metrics: &Metrics) -> anyhow::Result<Arc<Backend>> {
+fn open_backend(
+    config: &Config,
+    data_dir: &DataDir,
+    metrics: &Metrics,
+) -> anyhow::Result<Arc<Backend>> {
     let commits = metrics.backend_commit.clone();
     let options = BackendOptions {
         engine: config.storage_engine.parse().map_err(anyhow::Error::msg)?,
@@ -197,8 +211,9 @@ fn open_backend(config: &Config, data_dir: &DataDir, metrics: &Metrics) -> anyho
     Ok(backend)
 }
 
-async fn start(config: Config, peer_listeners: Vec<Listener>) -> anyhow::Result<Member> {
-    let retention = AutoCompaction::parse(&config.auto_compaction_mode, &config.auto_compaction_retention)?;
+async fn start(config: Config, peer_sockets: Vec<Bound>) -> anyhow::Result<Member> {
+    let retention =
+        AutoCompaction::parse(&config.auto_compaction_mode, &config.auto_compaction_retention)?;
     let data_dir = data_dir::open(&config).await?;
     let metrics = Metrics::new();
     let backend = open_backend(&config, &data_dir, &metrics)?;
@@ -220,10 +235,12 @@ async fn start(config: Config, peer_listeners: Vec<Listener>) -> anyhow::Result<
     let batch_limit = NonZeroUsize::new(config.compaction_batch_limit).unwrap_or(NonZeroUsize::MIN);
     let options = CompactorOptions { batch_limit, pause: config.compaction_sleep_interval };
     spawn_compactor(compaction_queue, options, compacted_sender, fatal_sender.clone(), stopping)?;
-    let transport = GrpcTransport::new(data_dir.cluster_id, data_dir.member_id);
+    let identity = Identity { cluster_id: data_dir.cluster_id, member_id: data_dir.member_id };
+    let dialer = Arc::new(PlainDialer);
+    let transport = GrpcTransport::new(identity, dialer, config.heartbeat, config.election);
     let removed = cluster.clone();
     let surroundings = Surroundings {
-        transport: transport.clone(),
+        transport: Arc::new(transport),
         disk: Arc::new(OsDisk),
         observer: Arc::new(MetricsObserver(metrics.clone())),
         is_removed: Arc::new(move |id| removed.is_removed(id)),
@@ -233,7 +250,8 @@ async fn start(config: Config, peer_listeners: Vec<Listener>) -> anyhow::Result<
     let forwarded = Forwarded::default();
     raft.set_forward_handler(Arc::new(forwarded.clone()));
     let mut tasks = JoinSet::new();
-    peer_door::open(&mut tasks, peer_listeners, &raft, &cluster);
+    let service = peer_service(identity, raft.peer_handler());
+    peer_door::open(&mut tasks, listen_all(peer_sockets)?, service, &cluster);
     tasks.spawn(watch_fatal(raft.fatal(), backend.fatal(), fatal_sender));
     tasks.spawn(retention.run(raft.clone(), state.clone()));
     tasks.spawn(keep_cluster_version(raft.clone(), state.clone()));
@@ -246,7 +264,17 @@ async fn start(config: Config, peer_listeners: Vec<Listener>) -> anyhow::Result<
     };
     tasks.spawn(keeper.run());
     Ok(Member {
-        config, data_dir, raft, state, metrics, stop, tasks, fatal, forwarded, compacted, watch_threads,
+        config,
+        data_dir,
+        raft,
+        state,
+        metrics,
+        stop,
+        tasks,
+        fatal,
+        forwarded,
+        compacted,
+        watch_threads,
     })
 }
 
@@ -313,7 +341,9 @@ impl WatchKeeper {
             while generation.changed().await.is_ok() {
                 match WatchThreads::spawn(&state.store()) {
                     Ok(new) => threads = new,
-                    Err(error) => tracing::error!(%error, "no threads for watches; restart this member"),
+                    Err(error) => {
+                        tracing::error!(%error, "no threads for watches; restart this member")
+                    }
                 }
             }
             drop(threads);
@@ -388,7 +418,8 @@ impl Member {
     fn get_ready(&self) -> impl Future<Output = ()> + use<> {
         let raft = self.raft.clone();
         let (id, name) = (self.data_dir.member_id, self.config.name.clone());
-        let urls: Vec<String> = self.config.advertise_client_urls.iter().map(ToString::to_string).collect();
+        let urls: Vec<String> =
+            self.config.advertise_client_urls.iter().map(ToString::to_string).collect();
         async move { publish_attributes(&raft, id, &name, &urls).await }
     }
 
@@ -406,7 +437,9 @@ impl Member {
                 None
             }
             Ended::Removed => {
-                tracing::warn!("this member has been removed from the cluster; its data directory must not be reused");
+                tracing::warn!(
+                    "this member has been removed from the cluster; its data directory must not be reused"
+                );
                 tokio::time::sleep(REMOVED_TIME).await;
                 None
             }
@@ -417,7 +450,8 @@ impl Member {
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
         self.raft.shutdown().await;
-        let threads = tokio::task::spawn_blocking(move || Arc::into_inner(shards).map(Shards::join));
+        let threads =
+            tokio::task::spawn_blocking(move || Arc::into_inner(shards).map(Shards::join));
         threads.await.context("serving threads")?;
         self.watch_threads.task.abort();
         let backend = self.state.backend.clone();

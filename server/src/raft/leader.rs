@@ -129,15 +129,13 @@ impl LeaderWatch {
         if leader != self.member_id {
             return self.heard.is_recent(leader, self.election);
         }
+        // Alone, there is nobody to hear from: openraft's last answer of a quorum then stays as it was at first.
+        let server = self.core.server_metrics();
+        if server.borrow_watched().membership_config.voter_ids().eq([leader]) {
+            return true;
+        }
         let metrics = self.core.data_metrics();
         let acked = metrics.borrow_watched().last_quorum_acked.as_ref().map(|at| **at);
-        match acked {
-            Some(at) => at.elapsed() <= self.election,
-            // Alone, there is nobody to hear from.
-            None => {
-                self.core.server_metrics().borrow_watched().membership_config.voter_ids().count()
-                    == 1
-            }
-        }
+        acked.is_some_and(|at| at.elapsed() <= self.election)
     }
 }

@@ -28,7 +28,9 @@ pub enum AutoCompaction {
 
 /// A retention that is neither a number nor a duration.
 #[derive(Debug, thiserror::Error)]
-#[error("invalid --auto-compaction-retention {0:?}: a number of hours or revisions, or a duration such as 30m, is needed")]
+#[error(
+    "invalid --auto-compaction-retention {0:?}: a number of hours or revisions, or a duration such as 30m, is needed"
+)]
 pub struct RetentionError(String);
 
 impl AutoCompaction {

@@ -48,7 +48,11 @@ pub fn spawn_compactor(
 }
 
 /// False when the member stops; the next start takes the compaction up again.
-fn run(mut compaction: Compaction, options: CompactorOptions, stop: &watch::Receiver<bool>) -> Result<bool, Fatal> {
+fn run(
+    mut compaction: Compaction,
+    options: CompactorOptions,
+    stop: &watch::Receiver<bool>,
+) -> Result<bool, Fatal> {
     let start = Instant::now();
     while compaction.step(options.batch_limit).map_err(Fatal::new)? == Progress::Working {
         if *stop.borrow() {

@@ -87,7 +87,9 @@ impl LeaseKeeper {
         let request = InternalRaftRequest { lease_revoke, ..InternalRaftRequest::default() };
         match self.raft.propose(request).await {
             Ok(_) => self.metrics.lease_expired.inc(),
-            Err(error) => tracing::warn!(lease_id = format_args!("{id:016x}"), %error, "failed to revoke lease"),
+            Err(error) => {
+                tracing::warn!(lease_id = format_args!("{id:016x}"), %error, "failed to revoke lease")
+            }
         }
     }
 
@@ -96,8 +98,9 @@ impl LeaseKeeper {
             tokio::time::sleep(CHECKPOINT_INTERVAL).await;
             let leases = self.state.lessor.long_lived(CHECKPOINT_INTERVAL, usize::MAX);
             for chunk in leases.chunks(CHECKPOINTS_PER_ENTRY) {
-                let checkpoint = |(id, remaining_ttl): &(i64, i64)| {
-                    LeaseCheckpoint { id: *id, remaining_ttl: *remaining_ttl }
+                let checkpoint = |(id, remaining_ttl): &(i64, i64)| LeaseCheckpoint {
+                    id: *id,
+                    remaining_ttl: *remaining_ttl,
                 };
                 let checkpoints = chunk.iter().map(checkpoint).collect();
                 let lease_checkpoint = Some(LeaseCheckpointRequest { checkpoints });

@@ -11,7 +11,12 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Publishes until it has succeeded. Saying it twice does no harm, so it is tried again even when the outcome of a
 /// try is unknown.
-pub async fn publish_attributes(raft: &Raft<Outcome>, member_id: u64, name: &str, client_urls: &[String]) {
+pub async fn publish_attributes(
+    raft: &Raft<Outcome>,
+    member_id: u64,
+    name: &str,
+    client_urls: &[String],
+) {
     let attributes = Attributes { name: name.to_owned(), client_urls: client_urls.to_vec() };
     let request = InternalRaftRequest {
         cluster_member_attr_set: Some(ClusterMemberAttrSetRequest {

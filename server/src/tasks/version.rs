@@ -18,7 +18,8 @@ pub async fn keep_cluster_version(raft: Raft<Outcome>, state: Arc<State>) {
     loop {
         let leads = leadership.borrow_and_update().leader == Some(local);
         if leads && state.cluster.version().as_deref() != Some(CLUSTER_VERSION) {
-            let cluster_version_set = Some(ClusterVersionSetRequest { ver: CLUSTER_VERSION.to_owned() });
+            let cluster_version_set =
+                Some(ClusterVersionSetRequest { ver: CLUSTER_VERSION.to_owned() });
             let request = InternalRaftRequest { cluster_version_set, ..Default::default() };
             match raft.propose(request).await {
                 Ok(_) => tracing::info!(cluster_version = "3.7", "set cluster version"),

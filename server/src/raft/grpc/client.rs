@@ -23,9 +23,7 @@ use super::dialer::{ChannelSettings, Dialer};
 use super::peer::PeerLink;
 use super::{CALLER, CLUSTER, Identity, KIND_PING, MESSAGE_MAX, REMOVED, TARGET};
 use crate::raft::Membership;
-use crate::raft::transport::{
-    Answers, Call, Lane, PeerError, PeerStats, PeerTransport,
-};
+use crate::raft::transport::{Answers, Call, Lane, PeerError, PeerStats, PeerTransport};
 use crate::types::MemberId;
 
 /// Shortest pause between two pings of a peer.
@@ -117,7 +115,10 @@ impl Inner {
         lane: Lane,
         message: Q,
         limit: Option<Duration>,
-        send: impl FnOnce(PeerClient<Channel>, Request<Q>) -> BoxFuture<'static, Result<Response<A>, Status>>
+        send: impl FnOnce(
+            PeerClient<Channel>,
+            Request<Q>,
+        ) -> BoxFuture<'static, Result<Response<A>, Status>>
         + Send
         + 'static,
     ) -> Call<A>
@@ -198,9 +199,10 @@ impl Inner {
             }
             let start = Instant::now();
             let message = pb::ForwardRequest { kind: KIND_PING, ..Default::default() };
-            let ping = self.call(peer.id, Lane::Control, message, Some(limit), |mut client, request| {
-                async move { client.forward(request).await }.boxed()
-            });
+            let ping =
+                self.call(peer.id, Lane::Control, message, Some(limit), |mut client, request| {
+                    async move { client.forward(request).await }.boxed()
+                });
             let id = format_args!("{:x}", peer.id).to_string();
             match ping.await {
                 Ok(_) => {
@@ -233,7 +235,8 @@ impl<Q> Stream for Outgoing<Q> {
 /// Bytes of an append that matter.
 fn append_size(request: &pb::AppendRequest) -> usize {
     const AROUND: usize = 48;
-    let entry = |entry: &quorate_proto::raftpb::Entry| AROUND + entry.data.as_ref().map_or(0, |d| d.len());
+    let entry =
+        |entry: &quorate_proto::raftpb::Entry| AROUND + entry.data.as_ref().map_or(0, |d| d.len());
     AROUND + request.entries.iter().map(entry).sum::<usize>()
 }
 

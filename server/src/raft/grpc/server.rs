@@ -69,7 +69,10 @@ impl PeerService {
         }
         if id(metadata, TARGET) != Some(self.identity.member_id) {
             // Somebody else lived at this address before.
-            return Err(Status::unavailable(format!("this is member {:x}", self.identity.member_id)));
+            return Err(Status::unavailable(format!(
+                "this is member {:x}",
+                self.identity.member_id
+            )));
         }
         self.handler.admit(from).map_err(|error| status(&error))?;
         Ok(from)
@@ -92,9 +95,7 @@ impl PeerService {
 }
 
 /// The messages of a stream until it ends or breaks.
-fn until_broken<T: Send + 'static>(
-    stream: Streaming<T>,
-) -> futures::stream::BoxStream<'static, T> {
+fn until_broken<T: Send + 'static>(stream: Streaming<T>) -> futures::stream::BoxStream<'static, T> {
     stream.scan((), |(), item| std::future::ready(item.ok())).boxed()
 }
 

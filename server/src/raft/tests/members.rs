@@ -163,7 +163,8 @@ async fn cluster_grows_from_one() {
 
     // Now it counts: without it nothing is committed.
     cluster.kill(2).await;
-    let blocked = tokio::time::timeout(Duration::from_millis(700), one.propose(put("c", "3"))).await;
+    let blocked =
+        tokio::time::timeout(Duration::from_millis(700), one.propose(put("c", "3"))).await;
     assert!(blocked.is_err());
     cluster.run(2).await;
     cluster.leader().await;
