@@ -149,6 +149,37 @@ fn defragment_keeps_every_row(engine: EngineKind) {
     assert_eq!(keys(&backend, Keyspace::Key).len(), 900);
 }
 
+/// What is flushed while a defragmentation copies is in the new database too.
+#[test]
+fn defragment_catches_up_with_flushes() {
+    let disk = quorate_etcd_files::lossy_disk::LossyDisk::default();
+    let options = BackendOptions { disk: Arc::new(disk.clone()), ..options(EngineKind::Redb) };
+    let path = std::path::Path::new("/state");
+    let backend = Backend::open(path, options.clone()).unwrap();
+    (1..=100).for_each(|index| put(&backend, index));
+    backend.flush().unwrap();
+    disk.set_sync_delay(Duration::from_millis(10));
+    let mut newest = 100;
+    std::thread::scope(|scope| {
+        let defragment = scope.spawn(|| backend.defragment().unwrap());
+        while !defragment.is_finished() {
+            newest += 1;
+            put(&backend, newest);
+            let mut batch = Batch::housekeeping();
+            batch.delete(Keyspace::Key, revision_key(newest - 100));
+            backend.write(batch).unwrap();
+            backend.flush().unwrap();
+        }
+    });
+    assert!(newest > 102, "nothing was flushed meanwhile");
+    let expected: Vec<_> = (newest - 99..=newest).map(|main| revision_key(main).to_vec()).collect();
+    assert_eq!(keys(&backend, Keyspace::Key), expected);
+    disk.heal();
+    drop(backend);
+    let backend = Backend::open(path, options).unwrap();
+    assert_eq!(keys(&backend, Keyspace::Key), expected);
+}
+
 /// A received state replaces everything, the unflushed rows included, and is what a restart finds.
 fn replace_all_leaves_only_the_new_state(engine: EngineKind) {
     let directory = tempfile::tempdir().unwrap();
