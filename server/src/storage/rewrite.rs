@@ -161,7 +161,7 @@ impl Replacement {
         let next = self.fill.finish()?;
         let mut current = shared.current.lock();
         let mut writer = shared.writer.lock();
-        current.exchange(&shared, next)?;
+        let old = current.exchange(&shared, next)?;
         // Rows that waited belonged to the old state.
         current.show(&shared, Arc::default())?;
         shared.unflushed.store(0, Ordering::Relaxed);
@@ -169,6 +169,8 @@ impl Replacement {
         shared.publish_durable(Some(applied));
         shared.progress.lock().settle(writer.n_batches);
         shared.flushed.notify_all();
+        drop((writer, current));
+        drop(old);
         Ok(())
     }
 }
@@ -211,13 +213,15 @@ fn defragment(shared: &Arc<Shared>) -> Result<Duration, StorageError> {
     let rest = current.catch_up.take().unwrap_or_default();
     fill.catch_up(rest)?;
     let next = fill.into_staged();
-    current.exchange(shared, next)?;
+    let old = current.exchange(shared, next)?;
     let writer = shared.writer.lock();
     // The newest layer stays: its rows are in neither database yet.
     let newest = shared.layers.load().newest.clone();
     current.show(shared, newest)?;
-    drop(writer);
-    Ok(start.elapsed())
+    drop((writer, current));
+    let pause = start.elapsed();
+    drop(old);
+    Ok(pause)
 }
 
 fn take_catch_up(shared: &Shared) -> CatchUp {
@@ -233,8 +237,9 @@ fn next_generation(shared: &Shared) -> Result<Generation, StorageError> {
 }
 
 impl Current {
-    /// Makes `next`, which is staged, the live generation. Readers still look at the old one.
-    fn exchange(&mut self, shared: &Shared, next: Generation) -> Result<(), StorageError> {
+    /// Makes `next`, which is staged, the live generation. Readers still look at the old one, which is returned: closing
+    /// it takes time and needs no lock.
+    fn exchange(&mut self, shared: &Shared, next: Generation) -> Result<Generation, StorageError> {
         shared.check()?;
         if let Err(error) = generation::switch_current(&shared.path, &shared.options) {
             // Which of the two a restart would open is not known.
@@ -244,7 +249,7 @@ impl Current {
         let old = std::mem::replace(&mut self.generation, next);
         old.files.supersede();
         shared.note_sizes(&self.generation);
-        Ok(())
+        Ok(old)
     }
 
     /// Shows readers the live generation, under `newest`.
