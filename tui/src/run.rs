@@ -5,10 +5,11 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::task::Poll;
 use std::time::Duration;
 
 use crossterm::event::{Event, EventStream};
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use quorate_client::Client;
 use quorate_client::model::{Collector, CollectorOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,7 +62,8 @@ pub async fn run(
             },
         };
         let mut waiting: Vec<Message> = message.into_iter().collect();
-        while let Some(Some(event)) = input.next().now_or_never() {
+        // Polled with this task's own waker: another one would be told of the next key in our place.
+        while let Poll::Ready(Some(event)) = futures::poll!(input.next()) {
             waiting.extend(message_of(event?));
         }
         for message in waiting {

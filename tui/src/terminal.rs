@@ -17,6 +17,9 @@ static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 /// The exit code of a Rust program that panicked.
 const PANIC_EXIT_CODE: i32 = 101;
 
+/// How long a stop signal may take to reach all threads.
+const STOP_GRACE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// The terminal while it is ours. Dropping it gives it back.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<io::Stdout>>,
@@ -56,9 +59,13 @@ impl Screen {
         give_back();
         let ourselves = rustix::process::getpid();
         rustix::process::kill_process(ourselves, rustix::process::Signal::TSTP)?;
+        // The signal may reach another thread first; until all stand still the terminal must not be touched.
+        std::thread::sleep(STOP_GRACE);
         // Here again after `fg`.
         enter()?;
-        self.terminal.clear()
+        // A new one draws everything; `Terminal::clear` would ask the terminal where the cursor is.
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 }
 

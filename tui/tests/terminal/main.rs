@@ -78,6 +78,27 @@ fn keys_answer_while_the_cluster_hangs() {
     cluster.resume(0);
 }
 
+/// While the picture is paused nothing else wakes the loop: every single key has to.
+#[test]
+fn every_key_answers_while_paused() {
+    let cluster = Cluster::start(1);
+    let terminal = Terminal::open(80, 24);
+    start(&terminal, "", &cluster);
+    terminal.wait_for("1 of 1 up");
+    terminal.press("p");
+    terminal.wait_for("PAUSED");
+    for _ in 0..5 {
+        terminal.press("?");
+        terminal.wait_for("Keys and signs");
+        terminal.press("Escape");
+        terminal.wait_until("no popup", |screen| !screen.contains("Keys and signs"));
+    }
+    terminal.press("p");
+    terminal.wait_for("every 250 ms");
+    terminal.press("q");
+    terminal.wait_for("ended-with=0");
+}
+
 /// Keys are browsed by prefix, and a value is shown.
 #[test]
 fn keys_are_browsed() {
@@ -124,6 +145,26 @@ fn signals_leave_a_clean_terminal() {
         terminal.assert_clean(&settings);
         cluster.resume(0);
     }
+}
+
+/// Ctrl-Z gives the terminal to the shell, `fg` brings the dashboard back as it was.
+#[test]
+fn suspend_and_continue() {
+    let cluster = Cluster::start(1);
+    let terminal = Terminal::open(80, 24);
+    let settings = terminal.line_settings();
+    start(&terminal, "", &cluster);
+    terminal.wait_for("1 of 1 up");
+    terminal.press("C-z");
+    terminal.wait_for("Stopped");
+    terminal.type_line("clear; fg");
+    terminal.wait_for("1 of 1 up");
+    terminal.press("?");
+    terminal.wait_for("Keys and signs");
+    terminal.press("q");
+    // What followed the command on its line is gone with the stop.
+    terminal.wait_until("the shell", |screen| screen.trim_end().ends_with("shell-is-ready:"));
+    terminal.assert_clean(&settings);
 }
 
 /// A panic in the loop or in a worker ends with a message on a clean terminal. Planted panics exist in debug builds.
