@@ -26,7 +26,6 @@ const NEVER_FLUSH: [&str; 4] =
 fn txn(etcd: &Etcd, version: &str, text: &str) {
     let mut child = Command::new(program(version, "etcdctl"))
         .args(["--endpoints", &etcd.client_url, "txn"])
-        .env("ETCDCTL_API", "3")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

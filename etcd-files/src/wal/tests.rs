@@ -74,6 +74,41 @@ fn a_reader_beside_the_writer_sees_whole_writes_only() {
     assert_eq!(read(&dir).unwrap().1, [entry(1, 1, b"a"), entry(2, 1, b"b")]);
 }
 
+/// While a writer writes, cuts and has segments made ahead, readers find whole records and never a torn tail: other
+/// programs may repair a log that looks torn.
+#[test]
+fn readers_beside_a_busy_writer_find_no_torn_tail() {
+    let options = Options { segment_bytes: 256 << 10, prepare_ahead: true };
+    let (_temp, dir, mut writer) = new_log(options);
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let data: Vec<u8> = (0..5000u32).map(|n| n as u8).collect();
+            for index in 1..=3000 {
+                let size = (index as usize * 37) % data.len();
+                let data = &data[..size];
+                writer.append(&EntryParts { index, term: 1, data, ..Default::default() });
+                if index % 3 == 0 {
+                    writer.write().unwrap();
+                }
+                if index % 60 == 0 {
+                    writer.sync().unwrap();
+                }
+            }
+            is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let mut last = 0;
+        while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+            let mut reader = Reader::open(&disk(), &dir).unwrap();
+            let replay = Replay::read(&mut reader).unwrap();
+            assert!(!reader.tail().is_torn);
+            assert!(replay.last_index() >= last && replay.last_index().is_multiple_of(3));
+            last = replay.last_index();
+        }
+    });
+    assert_eq!(read(&dir).unwrap().1.len(), 3000);
+}
+
 /// The filler thread and a cut under it leave a log that reads back whole, and no temporary file.
 #[test]
 fn segments_made_ahead_are_used() {
@@ -298,6 +333,19 @@ proptest! {
         let (again, entries) = read(&run.dir).unwrap();
         prop_assert_eq!(again.last_index(), next.index());
         prop_assert_eq!(entries.last(), Some(&next));
+    }
+
+    /// Any bytes at all in a segment are read without a panic.
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..2000), zeros in 0..3usize) {
+        let temp = tempfile::tempdir().unwrap();
+        let name = "0000000000000000-0000000000000000.wal";
+        let mut bytes = bytes;
+        // Lengths that are small enough to be followed.
+        bytes.iter_mut().skip(zeros).take(7).for_each(|byte| *byte = 0);
+        fs::write(temp.path().join(name), bytes).unwrap();
+        let _ = read(temp.path());
+        let _ = Writer::open(disk(), temp.path(), SMALL);
     }
 
     /// A flipped bit gives an error, or a log cut at that point; never a panic, never an entry that was not written.

@@ -22,12 +22,8 @@ pub fn program(version: &str, name: &str) -> PathBuf {
 
 /// Runs a tool to its end and returns its standard output; panics with its standard error where it fails.
 pub fn run(version: &str, name: &str, args: &[&str]) -> String {
-    let output = Command::new(program(version, name))
-        .args(args)
-        .env("ETCDCTL_API", "3")
-        .env("ETCD_VERIFY", "all")
-        .output()
-        .unwrap();
+    let output =
+        Command::new(program(version, name)).args(args).env("ETCD_VERIFY", "all").output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name} {args:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
@@ -103,7 +99,7 @@ impl Etcd {
     #[allow(dead_code, reason = "not every test binary expects failures")]
     pub fn try_ctl(&self, args: &[&str]) -> bool {
         let mut command = Command::new(program(self.version, "etcdctl"));
-        command.args(["--endpoints", &self.client_url]).args(args).env("ETCDCTL_API", "3");
+        command.args(["--endpoints", &self.client_url]).args(args);
         command.output().unwrap().status.success()
     }
 
