@@ -37,14 +37,15 @@ impl Catalogue {
         let manifests: Vec<_> = objects
             .iter()
             .filter(|object| matches!(object_kind(&object.name), ObjectKind::Manifest(_)))
+            .map(|object| object.name.clone())
             .collect();
         let mut catalogue = Self::default();
         let mut reads = stream::iter(manifests)
-            .map(|object| async move { (object, read_manifest(store, &object.name).await) })
+            .map(|name| async move { (read_manifest(store, &name).await, name) })
             .buffered(READS_AT_ONCE);
         let mut finished = BTreeSet::new();
-        while let Some((object, read)) = reads.next().await {
-            if let ObjectKind::Manifest(id) = object_kind(&object.name) {
+        while let Some((read, name)) = reads.next().await {
+            if let ObjectKind::Manifest(id) = object_kind(&name) {
                 finished.insert(id);
             }
             match read {
@@ -53,12 +54,12 @@ impl Catalogue {
                 }
                 Ok(manifest) => {
                     let what = format!("snapshot {} is missing", manifest.snapshot.object);
-                    catalogue.damaged.push((object.name.clone(), what));
+                    catalogue.damaged.push((name, what));
                 }
                 // Pruned by another agent since the list was made.
                 Err(AgentError::NotFound { .. }) => {}
                 Err(error @ AgentError::Integrity { .. }) => {
-                    catalogue.damaged.push((object.name.clone(), error.to_string()));
+                    catalogue.damaged.push((name, error.to_string()));
                 }
                 Err(error) => return Err(error),
             }

@@ -6,6 +6,7 @@
 //!  ├─ take        survey → select → stream → verify → prove → seal → upload
 //!  ├─ prune       plan and execute, by policy
 //!  ├─ restore     a data directory from a snapshot; drill: boots one on loopback and compares
+//!  ├─ recover     the guided recovery: inventory → plan → journaled steps
 //!  ├─ policy      schedule and retention: pure functions of (policy, history, now)
 //!  ├─ catalogue   what a store holds; manifest, backup_id: what it is made of
 //!  └─ store       a directory, S3
@@ -25,6 +26,7 @@ mod loopback_server;
 pub mod manifest;
 pub mod policy;
 pub mod prune;
+pub mod recover;
 pub mod restore;
 mod spool;
 pub mod store;

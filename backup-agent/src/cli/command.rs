@@ -11,6 +11,7 @@ use super::drill::DrillCommand;
 use super::flags::{LogFormat, Output};
 use super::list::ListCommand;
 use super::prune::PruneCommand;
+use super::recover::RecoverCommand;
 use super::restore::RestoreCommand;
 use super::run::RunCommand;
 use super::verify::VerifyCommand;
@@ -72,6 +73,12 @@ enum Command {
     Restore(RestoreCommand),
     /// Restore a backup into a temporary directory, boot it on loopback and compare
     Drill(DrillCommand),
+    /// Bring a cluster back that has lost its quorum for good
+    ///
+    /// Shows what it found, what would be lost and every step with the etcdctl lines it equals, asks, then does one
+    /// step after the other with a check behind each. It keeps a journal in --work-dir: the same command goes on where
+    /// an earlier run stopped, --undo takes back what was done. The survivor's data directory is only ever read.
+    Recover(RecoverCommand),
     /// Print a completion script
     Completion(CompletionCommand),
 }
@@ -100,6 +107,7 @@ pub async fn execute(line: CommandLine) -> Result<()> {
         Command::Run(command) => command.run().await,
         Command::Restore(command) => command.run(output).await,
         Command::Drill(command) => command.run(output).await,
+        Command::Recover(command) => command.run(output).await,
         Command::Completion(command) => command.run(),
     }
 }

@@ -93,16 +93,20 @@ impl AccessFlags {
         let mut config = Config::new(endpoints);
         config.dial_timeout = Duration::from_secs(self.dial_timeout);
         config.patience = Patience::OneRound;
-        if self.cacert.is_some() || self.cert.is_some() {
-            config.tls = Some(Tls {
-                ca: self.cacert.clone(),
-                cert: self.cert.clone(),
-                key: self.key.clone(),
-                ..Tls::default()
-            });
-        }
+        config.tls = self.tls();
         config.credentials = self.credentials()?;
         Ok(config)
+    }
+
+    /// The TLS files, where any is named.
+    pub fn tls(&self) -> Option<Tls> {
+        let is_named = self.cacert.is_some() || self.cert.is_some();
+        is_named.then(|| Tls {
+            ca: self.cacert.clone(),
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+            ..Tls::default()
+        })
     }
 
     /// User and password, where a user is named.
@@ -144,10 +148,31 @@ pub struct StoreFlags {
     s3: S3Flags,
 }
 
+/// The snapshot store, where a command can do without.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Store")]
+pub struct OptionalStoreFlags {
+    /// Where backups are kept: s3://bucket/prefix or file:///path
+    #[arg(long, env = "QUORATE_BACKUP_STORE")]
+    pub store: Option<StoreLocation>,
+    #[command(flatten)]
+    s3: S3Flags,
+}
+
 impl StoreFlags {
     /// Opens the store.
     pub async fn open(&self) -> Result<Arc<dyn SnapshotStore>> {
         open_store(&self.store, &self.s3.options()?).await
+    }
+}
+
+impl OptionalStoreFlags {
+    /// Opens the store, where one is named.
+    pub async fn open(&self) -> Result<Option<Arc<dyn SnapshotStore>>> {
+        match &self.store {
+            Some(store) => Ok(Some(open_store(store, &self.s3.options()?).await?)),
+            None => Ok(None),
+        }
     }
 }
 

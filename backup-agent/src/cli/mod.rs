@@ -8,6 +8,8 @@ mod flags;
 mod list;
 mod print;
 mod prune;
+mod question;
+mod recover;
 mod restore;
 mod run;
 mod verify;

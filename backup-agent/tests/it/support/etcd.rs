@@ -143,6 +143,18 @@ impl Cluster {
             process.wait().expect("a process to wait for");
         }
     }
+
+    /// Index of the leader.
+    pub async fn leader(&self) -> usize {
+        for (index, member) in self.members.iter().enumerate() {
+            let status = client(&member.client_url).await.maintenance().status().await;
+            let status = status.expect("a status");
+            if status.header.expect("a header").member_id == status.leader {
+                return index;
+            }
+        }
+        panic!("no leader");
+    }
 }
 
 impl Drop for Cluster {
