@@ -4,6 +4,8 @@
 //! bytes and lengths become durable by [`File::sync_data`], names by [`Disk::sync_dir`]; nothing else does. What no
 //! sync covered may survive a power loss too, in pieces and out of order, as on a real disk:
 //! [`PowerLoss::RandomBlocks`] tosses a coin for each block and keeps a random beginning of the directory changes.
+//!
+//! Long because the two images, the faults that act on them and the tests of both make sense only together.
 
 use crate::disk::{Disk, File};
 use std::collections::{BTreeMap, BTreeSet};

@@ -265,9 +265,15 @@ fn etcd_boots_what_we_restore() {
         drop(etcd);
 
         let bumped = temp.path().join("bumped");
-        let with_bump = RestoreOptions { bump_revision: Some(1_000_000), ..options(&bumped) };
+        // This one with its log elsewhere.
+        let wal = temp.path().join("log").join("bumped");
+        let with_bump = RestoreOptions {
+            data_dir: DataDir::new(&bumped, Some(&wal)),
+            bump_revision: Some(1_000_000),
+            ..options(&bumped)
+        };
         assert_eq!(restore(&snapshot, &with_bump).unwrap().revision, revision + 1_000_000);
-        let etcd = Etcd::start(version, &bumped, &[]);
+        let etcd = Etcd::start(version, &bumped, &["--wal-dir", wal.to_str().unwrap()]);
         let answer = json(&etcd.ctl(&["put", "k0", "after", "-w", "json"]));
         assert_eq!(answer["header"]["revision"], revision + 1_000_001, "{version}");
         assert_eq!(etcd.ctl(&["get", "leased", "--print-value-only"]).trim(), "x", "{version}");
