@@ -12,8 +12,8 @@ use super::watch::WatchLimits;
 use super::{Counters, MvccError, Revision, RevisionKey, Store, Writer};
 use crate::storage::{Backend, Keyspace};
 use prost::Message;
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -89,9 +89,31 @@ fn rebuild(rows: &Rows, counters: &Counters) -> Result<(Index, i64), MvccError> 
         return Err(damaged);
     }
     counters.keys.set(histories.values().filter(|history| history.is_alive()).count() as i64);
-    // Sorting first and building the tree from the bottom is faster than inserting, and packs its nodes.
-    let map: BTreeMap<_, _> = histories.into_iter().collect();
-    Ok((Index::from_map(map), newest))
+    // Building the tree from sorted keys is faster than inserting, and packs its nodes.
+    Ok((Index::from_map(sorted(histories).collect()), newest))
+}
+
+/// Sorts by key. Keys lie all over memory, so what tells most of them apart is laid beside them first.
+fn sorted(histories: HashMap<Box<[u8]>, KeyIndex>) -> impl Iterator<Item = (Box<[u8]>, KeyIndex)> {
+    let mut keys = histories.keys();
+    let first: &[u8] = keys.next().map_or(&[], |key| key);
+    let common = keys.fold(first.len(), |common, key| {
+        first.iter().zip(key.iter()).take(common).take_while(|(a, b)| a == b).count()
+    });
+    let mut entries: Vec<_> = histories
+        .into_iter()
+        .map(|(key, history)| (distinguishing(&key[common..]), key, history))
+        .collect();
+    entries.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+    entries.into_iter().map(|(_, key, history)| (key, history))
+}
+
+/// The next sixteen bytes as a number that sorts like them.
+fn distinguishing(rest: &[u8]) -> u128 {
+    let mut bytes = [0; 16];
+    let len = rest.len().min(bytes.len());
+    bytes[..len].copy_from_slice(&rest[..len]);
+    u128::from_be_bytes(bytes)
 }
 
 fn add_row(histories: &mut HashMap<Box<[u8]>, KeyIndex>, row_key: RevisionKey, facts: RowFacts) {

@@ -1,5 +1,6 @@
 //! Tests of the room as a whole, on the memory engine; the parts have theirs beside them.
 
+mod etcd_hash;
 mod model;
 mod model_run;
 mod store;

@@ -326,7 +326,7 @@ impl Run {
 mod check;
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 4000, ..ProptestConfig::with_cases(1500) })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 4000, ..ProptestConfig::with_cases(1000) })]
 
     /// Whatever happens in whatever order, the store answers like the model and every watcher sees what it should.
     #[test]
