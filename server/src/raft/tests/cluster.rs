@@ -78,10 +78,16 @@ pub fn conf_change(kind: ConfChangeType, id: MemberId) -> ConfChange {
 
 /// Writes the log of a fresh member, as etcd's bootstrap does. No members: a member that joins.
 pub fn bootstrap(disk: &Arc<dyn Disk>, wal: PathBuf, id: MemberId, members: &[MemberId]) {
+    let add = |id: &MemberId| conf_change(ConfChangeType::ConfChangeAddNode, *id);
+    bootstrap_with(disk, wal, id, &members.iter().map(add).collect::<Vec<_>>());
+}
+
+/// The same from the changes that add the members.
+pub fn bootstrap_with(disk: &Arc<dyn Disk>, wal: PathBuf, id: MemberId, members: &[ConfChange]) {
     let metadata = walpb::Metadata { node_id: Some(id), cluster_id: Some(77) };
     let mut writer = Writer::create(disk.clone(), &wal, metadata, Options::default()).unwrap();
     for (index, member) in (1..).zip(members) {
-        let data = conf_change(ConfChangeType::ConfChangeAddNode, *member).encode_to_vec();
+        let data = member.encode_to_vec();
         writer.append(&EntryParts {
             kind: EntryType::EntryConfChange,
             term: 1,
@@ -93,7 +99,7 @@ pub fn bootstrap(disk: &Arc<dyn Disk>, wal: PathBuf, id: MemberId, members: &[Me
     if let Some(first) = members.first() {
         writer.append_hard_state(&HardState {
             term: Some(1),
-            vote: Some(*first),
+            vote: Some(first.node_id()),
             commit: Some(members.len() as u64),
             vote_committed: None,
         });

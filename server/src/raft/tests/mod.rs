@@ -6,4 +6,5 @@ mod group_commit;
 mod machine;
 mod members;
 mod memory_net;
+mod over_grpc;
 mod single;
