@@ -8,7 +8,7 @@ use quorate_client::model::{
     ClusterSnapshot, Finding, MemberId, MemberSnapshot, Report, Thresholds,
 };
 
-use super::{KeyBrowser, KeyValue};
+use super::{KeyBrowser, KeyValue, Trend};
 use crate::keymap::Context;
 
 /// What does not change while the program runs.
@@ -64,6 +64,8 @@ pub struct App {
     pub cluster: Arc<ClusterSnapshot>,
     /// The verdict on it.
     pub report: Report,
+    /// The last minutes.
+    pub trend: Trend,
     /// The screen shown.
     pub screen: Screen,
     /// The popups over it, the topmost last.
@@ -93,6 +95,7 @@ impl App {
         Self {
             report: Report { findings: Vec::new(), n_checked: 0, not_checked: Vec::new() },
             cluster,
+            trend: Trend::default(),
             screen: Screen::Members,
             popups: Vec::new(),
             scroll: 0,
@@ -112,6 +115,7 @@ impl App {
         // Before the first answer there is nothing to judge.
         if cluster.round > 0 {
             self.report = evaluate(&cluster, &self.settings.thresholds);
+            self.trend.note(&cluster);
         }
         self.cluster = cluster;
         let last = self.report.findings.len().saturating_sub(1);

@@ -36,6 +36,8 @@ pub struct Symbols {
     pub bar_free: &'static str,
     /// Part of a bar: not taken.
     pub bar_rest: &'static str,
+    /// Levels of a chart, from nothing to the highest.
+    pub levels: [&'static str; 8],
     /// Names of the arrow keys.
     pub arrows: &'static str,
     /// The border of popups.
@@ -71,6 +73,7 @@ impl Symbols {
         bar_used: "█",
         bar_free: "▒",
         bar_rest: "░",
+        levels: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
         arrows: "↑↓",
         border: BorderType::Rounded.to_border_set(),
     };
@@ -92,6 +95,7 @@ impl Symbols {
         bar_used: "#",
         bar_free: "+",
         bar_rest: ".",
+        levels: ["_", ".", ":", "-", "=", "+", "*", "#"],
         arrows: "up/down",
         border: ASCII_BORDER,
     };

@@ -40,6 +40,7 @@ pub(super) fn content(context: Context, look: &Look) -> Content {
         ("FSYNC", "99th percentile of the log's fsync, last minute"),
         ("TRIP", "duration of a Status call, local to the member"),
         ("READ", "duration of a linearizable read, needs a majority"),
+        ("TREND", "a column per round; the slowest member's read and fsync"),
     ] {
         lines.push(Line::from(vec![
             Span::styled(format!("{heading:<12}"), theme.quiet),

@@ -18,7 +18,7 @@ pub(super) fn content(app: &App, id: MemberId, width: usize, look: &Look) -> Con
     lines.push(Line::default());
     lines.extend(figures(app, member, look));
     let concerned: Vec<_> =
-        app.report.findings.iter().filter(|finding| finding.member == Some(id)).collect();
+        app.report.findings.iter().filter(|finding| finding.members.contains(&id)).collect();
     for finding in concerned {
         lines.push(Line::default());
         lines.push(Line::styled(

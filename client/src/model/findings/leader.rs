@@ -14,7 +14,7 @@ pub(super) fn has_leader(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict 
         Some(None) => Verdict::Checked(vec![Finding {
             rule: "leader",
             severity: Severity::Critical,
-            member: None,
+            members: Vec::new(),
             title: "no leader".into(),
             evidence: format!(
                 "none of the members that answer knows one, term {}",
@@ -39,7 +39,7 @@ pub(super) fn serving(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
             Verdict::Checked(vec![Finding {
                 rule: "serving",
                 severity: Severity::Critical,
-                member: Some(*leader),
+                members: vec![*leader],
                 title: "a leader is known, but no linearizable read gets through".into(),
                 evidence: why.unwrap_or_else(|| "every linearizable read failed".into()),
                 advice: "The leader has probably lost its majority or its disk hangs; look at fsync and at the members' logs.".into(),
@@ -64,7 +64,7 @@ pub(super) fn agreement(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
         Some(Finding {
             rule: "leader-agreement",
             severity: Severity::Warning,
-            member: Some(member.id),
+            members: vec![member.id],
             title: format!("{} does not follow the leader", member.label()),
             evidence: format!(
                 "it {sees} in term {}, the others follow {name}",
@@ -86,7 +86,7 @@ pub(super) fn changes(snapshot: &ClusterSnapshot, thresholds: &Thresholds) -> Ve
     Verdict::Checked(vec![Finding {
         rule: "leader-changes",
         severity: Severity::Warning,
-        member: None,
+        members: Vec::new(),
         title: "the leader changes too often".into(),
         evidence: format!("{} changes in {minutes} min", changes.count),
         advice: "Slow disks or a slow network make followers lose patience: look at fsync, or raise the heartbeat interval and the election timeout.".into(),

@@ -20,7 +20,7 @@ pub(super) fn up(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
         Some(Finding {
             rule: "member-up",
             severity: Severity::Warning,
-            member: Some(member.id),
+            members: vec![member.id],
             title: format!("member {} is down", member.label()),
             evidence: format!("{at}: {reason}"),
             advice: "Start it again with its data directory. If the disk is gone: remove the member first, then add it anew as a learner.".into(),
@@ -39,7 +39,7 @@ pub(super) fn access(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
         Some(Finding {
             rule: "member-access",
             severity: Severity::Warning,
-            member: Some(member.id),
+            members: vec![member.id],
             title: format!("member {} answers, but not to us", member.label()),
             evidence: reason.clone(),
             advice:
@@ -55,7 +55,7 @@ pub(super) fn started(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
         (member.health == Health::NotStarted).then(|| Finding {
             rule: "member-started",
             severity: Severity::Warning,
-            member: Some(member.id),
+            members: vec![member.id],
             title: format!("member {} was added but never started", member.id),
             evidence: format!("peer URLs {}, no name", member.peer_urls.join(", ")),
             advice: "Start it with --initial-cluster-state existing, or remove it: a voter counts against the quorum from the moment it is added.".into(),
@@ -91,7 +91,7 @@ pub(super) fn lag(snapshot: &ClusterSnapshot, thresholds: &Thresholds) -> Verdic
         Some(Finding {
             rule: "member-lag",
             severity: Severity::Warning,
-            member: Some(member.id),
+            members: vec![member.id],
             title: format!("{} {what}", member.label()),
             evidence: format!(
                 "{behind} entries behind the leader, {own} of them received but not applied"
@@ -112,7 +112,7 @@ pub(super) fn lists_agree(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict
     Verdict::Checked(vec![Finding {
         rule: "member-lists",
         severity: Severity::Warning,
-        member: None,
+        members: Vec::new(),
         title: "the members disagree on who belongs".into(),
         evidence: format!("another list from {}", snapshot.dissenting_member_lists.join(", ")),
         advice: "Normal for a moment during a membership change. If it stays, that member is cut off or was removed.".into(),
@@ -143,7 +143,7 @@ pub(super) fn learner(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
         Some(Finding {
             rule: "learner",
             severity: Severity::Info,
-            member: Some(member.id),
+            members: vec![member.id],
             title: format!("{} is a learner and has no vote", member.label()),
             evidence,
             advice,

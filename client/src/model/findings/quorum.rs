@@ -44,7 +44,7 @@ fn unusable(
     Some(Finding {
         rule: "reachable",
         severity: if is_critical { Severity::Critical } else { Severity::Warning },
-        member: None,
+        members: Vec::new(),
         title: title.into(),
         evidence: format!("{}: {reason}", names.join(", ")),
         advice: advice.into(),
@@ -91,7 +91,7 @@ pub(super) fn quorum(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
     Verdict::Checked(vec![Finding {
         rule: "quorum",
         severity,
-        member: None,
+        members: Vec::new(),
         title: title.into(),
         evidence,
         advice: advice.into(),
@@ -105,7 +105,7 @@ fn even(quorum: Quorum) -> Vec<Finding> {
     vec![Finding {
         rule: "quorum",
         severity: Severity::Info,
-        member: None,
+        members: Vec::new(),
         title: format!(
             "{} voters tolerate no more failures than {}",
             quorum.voters,
@@ -138,7 +138,7 @@ pub(super) fn one_cluster(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict
             ),
         };
         let advice = advice.into();
-        Some(Finding { rule: "one-cluster", severity, member: None, title, evidence, advice })
+        Some(Finding { rule: "one-cluster", severity, members: Vec::new(), title, evidence, advice })
     });
     Verdict::Checked(findings.collect())
 }

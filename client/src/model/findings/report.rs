@@ -35,8 +35,8 @@ pub struct Finding {
     pub rule: &'static str,
     /// How urgent it is.
     pub severity: Severity,
-    /// The member concerned, if it is one.
-    pub member: Option<MemberId>,
+    /// The members concerned; empty if it is about the whole cluster.
+    pub members: Vec<MemberId>,
     /// What is wrong, in a few words.
     pub title: String,
     /// The figures that say so.

@@ -28,7 +28,7 @@ pub(super) fn alarm(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
         Finding {
             rule: "alarm",
             severity: Severity::Critical,
-            member: member.map(|m| m.id),
+            members: member.map(|m| m.id).into_iter().collect(),
             title: format!("alarm {} on {who}", alarm.kind.word()),
             evidence: evidence.into(),
             advice: advice.into(),
@@ -52,7 +52,7 @@ pub(super) fn quota(snapshot: &ClusterSnapshot, thresholds: &Thresholds) -> Verd
         Some(Finding {
             rule: "quota",
             severity: if is_critical { Severity::Critical } else { Severity::Warning },
-            member: Some(member.id),
+            members: vec![member.id],
             title: format!("{} has used {:.0} % of its quota", member.label(), share * 100.0),
             evidence: format!("{} of {} MiB; at 100 % all writes are refused", mib(size), mib(quota)),
             advice: "Compact old revisions and defragment, or raise --quota-backend-bytes on every member.".into(),
@@ -75,7 +75,7 @@ pub(super) fn fragmentation(snapshot: &ClusterSnapshot, thresholds: &Thresholds)
         Some(Finding {
             rule: "fragmentation",
             severity: Severity::Info,
-            member: Some(member.id),
+            members: vec![member.id],
             title: format!(
                 "{:.0} % of {}'s database is free space",
                 (1.0 - share) * 100.0,

@@ -11,6 +11,17 @@ struct Limits {
     critical: Duration,
 }
 
+impl Limits {
+    fn severity(&self, p99: Duration) -> Option<Severity> {
+        match p99 {
+            p99 if p99 > self.critical => Some(Severity::Critical),
+            p99 if p99 > self.warning => Some(Severity::Warning),
+            p99 if p99 > self.good => Some(Severity::Info),
+            _ => None,
+        }
+    }
+}
+
 /// The log's disk is fast.
 pub(super) fn fsync(snapshot: &ClusterSnapshot, thresholds: &Thresholds) -> Verdict {
     let limits = Limits {
@@ -44,22 +55,29 @@ fn percentile(
     if let Some(reason) = all_unknown(snapshot.members.iter().map(&figure)) {
         return Verdict::NotKnown(reason);
     }
-    let findings = snapshot.members.iter().filter_map(|member| {
-        let p99 = *figure(member).known()?;
-        let severity = match p99 {
-            p99 if p99 > limits.critical => Severity::Critical,
-            p99 if p99 > limits.warning => Severity::Warning,
-            p99 if p99 > limits.good => Severity::Info,
-            _ => return None,
-        };
-        Some(Finding {
+    let slow: Vec<_> = snapshot
+        .members
+        .iter()
+        .filter_map(|member| {
+            let p99 = *figure(member).known()?;
+            Some((limits.severity(p99)?, member, p99))
+        })
+        .collect();
+    // Members usually share their slowness; one finding per severity says it once.
+    let severities = [Severity::Critical, Severity::Warning, Severity::Info];
+    let findings = severities.into_iter().filter_map(|severity| {
+        let alike: Vec<_> = slow.iter().filter(|(found, ..)| *found == severity).collect();
+        let names: Vec<_> = alike.iter().map(|(_, member, _)| member.label()).collect();
+        let times = alike.iter().map(|(_, m, p99)| format!("{} {} ms", m.label(), p99.as_millis()));
+        let times: Vec<_> = times.collect();
+        (!alike.is_empty()).then(|| Finding {
             rule,
             severity,
-            member: Some(member.id),
-            title: format!("slow {what} on {}", member.label()),
+            members: alike.iter().map(|(_, member, _)| member.id).collect(),
+            title: format!("slow {what} on {}", names.join(", ")),
             evidence: format!(
-                "p99 {} ms over the last minute, {} ms is good",
-                p99.as_millis(),
+                "p99 over the last minute: {}; up to {} ms is good",
+                times.join(", "),
                 limits.good.as_millis()
             ),
             advice: advice.into(),
@@ -79,7 +97,7 @@ pub(super) fn linearizable_read(snapshot: &ClusterSnapshot, thresholds: &Thresho
         (took > thresholds.linearizable_read).then(|| Finding {
             rule: "read-latency",
             severity: Severity::Warning,
-            member: Some(member.id),
+            members: vec![member.id],
             title: format!("a linearizable read on {} is slow", member.label()),
             evidence: format!(
                 "{} ms, while its Status took {} ms",

@@ -109,7 +109,7 @@ fn alarms() {
         });
         assert_eq!(report.findings.len(), 1);
         assert_eq!(report.findings[0].severity, Severity::Critical);
-        assert_eq!(report.findings[0].member, Some(samples::IDS[1]));
+        assert_eq!(report.findings[0].members, [samples::IDS[1]]);
     }
 }
 
@@ -157,6 +157,19 @@ fn slow_fsync() {
     assert_eq!(at(11), ["info fsync"]);
     assert_eq!(at(501), ["warning fsync"]);
     assert_eq!(at(1001), ["critical fsync"]);
+}
+
+/// Members that are slow alike make one finding that names them all.
+#[test]
+fn slow_members_are_told_together() {
+    let report = report(|s| {
+        s.members[0].fsync_p99 = Value::Known(Duration::from_millis(700));
+        s.members[1].fsync_p99 = Value::Known(Duration::from_millis(20));
+        s.members[2].fsync_p99 = Value::Known(Duration::from_millis(30));
+    });
+    let titles: Vec<_> = report.findings.iter().map(|f| &*f.title).collect();
+    assert_eq!(titles, ["slow log fsync on n1", "slow log fsync on n2, n3"]);
+    assert!(report.findings[1].evidence.contains("n2 20 ms, n3 30 ms"));
 }
 
 /// Lag counts for voters; a learner has its own rule.

@@ -43,7 +43,7 @@ pub(super) fn versions(snapshot: &ClusterSnapshot, _: &Thresholds) -> Verdict {
     Verdict::Checked(vec![Finding {
         rule: "versions",
         severity,
-        member: None,
+        members: Vec::new(),
         title: title.into(),
         evidence,
         advice: advice.into(),

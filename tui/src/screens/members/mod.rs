@@ -7,5 +7,6 @@ mod headline;
 mod page;
 mod strip;
 mod table;
+mod trend;
 
 pub use page::{draw, draw_plain};

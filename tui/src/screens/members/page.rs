@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::app::{App, Pane};
 use crate::look::Look;
 
-use super::{findings, headline, strip, table};
+use super::{findings, headline, strip, table, trend};
 
 /// Draws the screen for a person with a keyboard.
 pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect) {
@@ -25,7 +25,15 @@ fn draw_parts(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect, pane: Opt
         Some(_) => strip::draw(app, look, buffer, below),
         None => below,
     };
-    findings::draw(app, look, buffer, below, pane);
+    let has_trend = pane.is_some() && rect.height >= trend::SCREEN_HEIGHT_MIN;
+    let trend_lines = if has_trend { trend::LINES } else { 0 };
+    let upper = Rect { height: below.height.saturating_sub(trend_lines), ..below };
+    findings::draw(app, look, buffer, upper, pane);
+    if has_trend && app.cluster.round > 0 {
+        // The first line stays empty.
+        let lower = Rect { y: upper.bottom() + 1, height: trend_lines - 1, ..below };
+        trend::draw(app, look, buffer, lower);
+    }
 }
 
 /// What is left of `rect` below `used` lines.
