@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// First line of `CURRENT`, the number being the version of the directory's layout.
 const HEADER: &str = "quorate-state 1";
@@ -23,6 +24,10 @@ const HEADER_WORD: &str = "quorate-state ";
 const CURRENT: &str = "CURRENT";
 const CURRENT_NEW: &str = "CURRENT.new";
 const LOCK: &str = "LOCK";
+/// How long an open waits for a process that is just ending (or for a child that was forked and has yet to become its own
+/// program), and how often it looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 /// What `CURRENT` says before the first generation is there.
 const NO_GENERATION: u64 = 0;
 
@@ -108,10 +113,16 @@ pub(super) fn claim(
     let mut open = fs::OpenOptions::new();
     let file = open.write(true).create(true).truncate(false).mode(0o600).open(directory.join(LOCK));
     let file = file.map_err(|error| failed(error.into()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Err(failed(EngineError::InUse)),
-        Err(fs::TryLockError::Error(error)) => Err(failed(error.into())),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_INTERVAL);
+            }
+            Err(fs::TryLockError::WouldBlock) => return Err(failed(EngineError::InUse)),
+            Err(fs::TryLockError::Error(error)) => return Err(failed(error.into())),
+        }
     }
 }
 
