@@ -24,8 +24,8 @@ const TIMEOUT_DEFAULT: &str = "2s";
         quorate-tui --endpoints https://db1:2379 --cacert ca.pem --cert me.pem --key me-key.pem\n  \
         quorate-tui --once                 one picture as text, for a ticket\n  \
         quorate-tui --output json | jq .findings\n\n\
-        Exit codes: 0 done, 1 no endpoint answered (--once, --output json) or the dashboard failed, 2 wrong flags,\n\
-        128 + signal number after a signal."
+        Exit codes: 0 done, 1 no endpoint answered or the dashboard failed,\n\
+        2 wrong flags, 128 + signal number after a signal."
 )]
 pub struct Flags {
     /// Where to ask first, separated by commas; the other members are found from there.

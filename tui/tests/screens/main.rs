@@ -109,6 +109,12 @@ fn too_small() {
     assert_picture("too_small_30x6", &app(samples::healthy()), &colour(), 30, 6);
 }
 
+/// At the smallest size all members are in sight, the figures that do not fit give way whole.
+#[test]
+fn smallest() {
+    assert_picture("one_down_60x14", &app(samples::one_down()), &colour(), 60, 14);
+}
+
 /// Without colour and UTF-8 everything is still said.
 #[test]
 fn plain_ascii() {

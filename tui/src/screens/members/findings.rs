@@ -40,7 +40,7 @@ pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect, pane: Optio
     for (at, finding) in findings.iter().enumerate().skip(first) {
         let is_selected = pane == Some(Pane::Findings) && at == app.selected_finding;
         let n_hidden = findings.len() - at;
-        if area.lines_left() == 1 && n_hidden > 1 {
+        if area.lines_left() == 1 && n_hidden > 1 && at > first {
             let text = format!("and {n_hidden} more: Tab, then the arrow keys");
             area.cell(INDENT, width, Align::Left, &text, look.theme.quiet);
             return;

@@ -17,8 +17,15 @@ pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect, is_live: bo
     title(app, look, &mut area, is_live);
     let rule = look.symbols.rule.repeat(area.width());
     area.line(&Line::styled(rule, look.theme.quiet));
-    let tiles = tiles(&app.cluster, look);
-    let fixed: usize = tiles.iter().map(|tile| tile.width).sum();
+    let mut tiles = tiles(&app.cluster, look);
+    let width_of = |tiles: &[Tile]| tiles.iter().map(|tile| tile.width).sum::<usize>();
+    // Where it is narrow whole tiles give way; their figures are in the table or its details as well.
+    for label in ["TERM", "REVISION"] {
+        if width_of(&tiles) >= area.width() {
+            tiles.retain(|tile| tile.label != label);
+        }
+    }
+    let fixed = width_of(&tiles);
     // Free columns widen the gaps; they depend on the terminal alone, so nothing moves when figures change.
     let spare = area.width().saturating_sub(fixed + 1) / tiles.len();
     let gap = spare.min(6);

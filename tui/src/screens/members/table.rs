@@ -10,8 +10,8 @@ use super::columns::{Column, LEFT, Placed, place};
 use crate::app::{App, Pane};
 use crate::look::{Align, Area, Look, bytes, percent};
 
-/// Lines kept for what is below the table when there are many members.
-const LINES_BELOW: usize = 6;
+/// Lines kept below the table when there are many members: an empty one, and a finding under its heading.
+const LINES_BELOW: usize = 3;
 
 /// Draws the table and gives what is below it.
 pub fn draw(app: &App, look: &Look, buffer: &mut Buffer, rect: Rect, pane: Option<Pane>) -> Rect {
