@@ -200,6 +200,8 @@ impl Client {
     ) -> Result<T> {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         let mut round = Rounds::new(self.pool.len());
+        // A call without a limit of its own still does not try to connect for ever.
+        let give_up = deadline.or(self.config.request_timeout.map(|limit| Instant::now() + limit));
         let mut refused_token = false;
         let mut last: Option<ClientError> = None;
         loop {
@@ -230,10 +232,13 @@ impl Client {
                 return Err(error);
             }
             self.pool.move_on(number);
-            if round.is_over(self.config.patience, deadline) {
+            if round.is_over(self.config.patience, give_up) {
                 return Err(error);
             }
             last = Some(error);
+            if give_up.is_some_and(|give_up| Instant::now() >= give_up) {
+                return Err(self.timed_out(last));
+            }
             if within(deadline, tokio::time::sleep(round.pause())).await.is_none() {
                 return Err(self.timed_out(last));
             }

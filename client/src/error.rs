@@ -159,7 +159,7 @@ impl ClientError {
         let unsent = was_unsent(&status);
         let status = match broken_connection(&status) {
             Some(cause) => Status::unavailable(format!("connection is broken: {cause}")),
-            None => status,
+            None => go_limit_text(status),
         };
         ClientError::Server { endpoint: endpoint.to_owned(), status: Box::new(status), unsent }
     }
@@ -175,6 +175,22 @@ fn broken_connection(status: &Status) -> Option<String> {
     }
     let is_deadline = deepest.is::<tonic::TimeoutExpired>();
     (is_transport && !is_deadline).then(|| deepest.to_string())
+}
+
+/// An answer over our limit is refused with the code and words of Go's library, which scripts know.
+fn go_limit_text(status: Status) -> Status {
+    let numbers = status
+        .message()
+        .strip_prefix("Error, decoded message length too large: found ")
+        .and_then(|rest| rest.strip_suffix(" bytes"))
+        .and_then(|rest| rest.split_once(" bytes, the limit is: "));
+    let text = match numbers {
+        Some((found, limit)) => {
+            format!("grpc: received message larger than max ({found} vs. {limit})")
+        }
+        None => return status,
+    };
+    Status::resource_exhausted(text)
 }
 
 /// hyper reports a request that it dropped before giving it to the connection as "canceled"; a peer that refuses a

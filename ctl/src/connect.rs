@@ -66,19 +66,16 @@ pub fn config(flags: &Global) -> Outcome<Config> {
 fn tls(flags: &Global) -> Outcome<Option<Tls>> {
     let (cert, key, ca) = (&flags.cert, &flags.key, &flags.cacert);
     for (name, value) in [("cert", cert), ("key", key), ("cacert", ca)] {
-        if value.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        if value.as_ref().is_some_and(|path| path.is_empty()) {
             return Err(Failure::bad_args(format!("empty string is passed to --{name} option")));
         }
     }
     if cert.is_some() != key.is_some() {
-        let show = |path: &Option<PathBuf>| {
-            path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
-        };
-        let (key, cert) = (show(key), show(cert));
+        let (key, cert) = (key.as_deref().unwrap_or(""), cert.as_deref().unwrap_or(""));
         let text = format!("KeyFile and CertFile must both be present[key: {key}, cert: {cert}]");
         return Err(Failure::bad_args(text));
     }
-    [cert, key, ca].into_iter().flatten().try_for_each(|path| readable(path))?;
+    [cert, key, ca].into_iter().flatten().try_for_each(|path| readable(Path::new(path)))?;
     // An endpoint without a scheme is secure exactly when TLS is configured, and skipping the verification alone
     // does not configure it.
     let is_https = flags.endpoints.iter().any(|text| text.starts_with("https:"));
@@ -87,9 +84,9 @@ fn tls(flags: &Global) -> Outcome<Option<Tls>> {
         || !flags.insecure_transport
         || (flags.insecure_skip_tls_verify && is_https);
     Ok(wanted.then(|| Tls {
-        ca: ca.clone(),
-        cert: cert.clone(),
-        key: key.clone(),
+        ca: ca.clone().map(PathBuf::from),
+        cert: cert.clone().map(PathBuf::from),
+        key: key.clone().map(PathBuf::from),
         server_name: None,
         skip_verify: flags.insecure_skip_tls_verify,
     }))

@@ -1,7 +1,7 @@
 //! How a command fails: an exit code and the text after `Error: `. The one place that decides exit codes of client
 //! errors.
 
-use quorate_client::{ClientError, Code};
+use quorate_client::{ClientError, Code, EtcdError};
 
 /// Result of a command.
 pub type Outcome<T = ()> = Result<T, Failure>;
@@ -67,6 +67,8 @@ impl From<ClientError> for Failure {
                 exit::BAD_CONNECTION
             }
             ClientError::Config(_) => exit::BAD_ARGS,
+            // etcdctl logs in while it makes its client, so a refused password is a failed connection.
+            error if error.etcd() == Some(EtcdError::AuthFailed) => exit::BAD_CONNECTION,
             _ => exit::ERROR,
         };
         Failure::new(code, error_text(&error))

@@ -36,6 +36,10 @@ fn main() -> ExitCode {
             terminal::print_text(text);
             return ExitCode::SUCCESS;
         }
+        Err(Complaint::Notice(text)) => {
+            terminal::complain(text);
+            return ExitCode::SUCCESS;
+        }
         Err(Complaint::Error { text, usage }) => {
             terminal::complain(format!("Error: {text}"));
             if !usage.is_empty() {

@@ -9,10 +9,8 @@ pub fn ask(prompt: &str) -> Outcome<String> {
     print_text(prompt);
     let hidden = stdin_is_terminal().then(Hidden::start);
     let line = read_line().unwrap_or_default();
-    if hidden.is_some() {
-        drop(hidden);
-        print_text("\n");
-    }
+    drop(hidden);
+    print_text("\n");
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 

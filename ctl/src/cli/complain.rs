@@ -9,6 +9,8 @@ use std::ffi::OsString;
 pub enum Complaint {
     /// Help for stdout; exit code 0.
     Help(String),
+    /// A remark for stderr; exit code 0.
+    Notice(String),
     /// An error for stderr and the usage to show below it; exit code 1.
     Error {
         /// After `Error: `.
@@ -35,6 +37,12 @@ impl Complaint {
             Some(ContextValue::String(text)) => text.clone(),
             _ => String::new(),
         };
+        let help = arguments.iter().position(|word| word == "help");
+        if let (Some(at), ErrorKind::InvalidSubcommand) = (help, error.kind()) {
+            let topic: Vec<_> =
+                arguments[at + 1..].iter().map(|word| word.to_string_lossy()).collect();
+            return Complaint::Notice(format!("Unknown help topic [`{}`]", topic.join("` `")));
+        }
         let text = match error.kind() {
             ErrorKind::DisplayHelp => return Complaint::Help(error.to_string()),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {

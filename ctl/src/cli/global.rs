@@ -1,7 +1,6 @@
 //! The flags of every command. No logic.
 
 use clap::Args;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Marks the flags of every command.
@@ -57,15 +56,15 @@ pub struct Global {
 
     /// Client certificate (PEM)
     #[arg(long, global = true, value_name = "FILE")]
-    pub cert: Option<PathBuf>,
+    pub cert: Option<String>,
 
     /// Key of the client certificate (PEM)
     #[arg(long, global = true, value_name = "FILE")]
-    pub key: Option<PathBuf>,
+    pub key: Option<String>,
 
     /// Authorities that may sign the servers' certificates (PEM)
     #[arg(long, global = true, value_name = "FILE")]
-    pub cacert: Option<PathBuf>,
+    pub cacert: Option<String>,
 
     /// User name, or name:password; without a password it is asked for
     #[arg(long, global = true, default_value = "", hide_default_value = true)]

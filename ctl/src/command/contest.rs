@@ -79,6 +79,23 @@ impl Contestant {
     }
 }
 
+/// Ends when the user or the system asks the program to end: a contestant gives its key back first.
+pub async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
 /// `<name>/`, under which the contestants' keys are.
 pub fn prefix(name: &[u8]) -> Bytes {
     [name, b"/"].concat().into()

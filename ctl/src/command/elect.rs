@@ -1,6 +1,6 @@
 //! `elect`: campaign for a leadership of one's own making, or observe one.
 
-use super::contest::{Contestant, prefix, wait_for_delete, winner};
+use super::contest::{Contestant, interrupted, prefix, wait_for_delete, winner};
 use super::key::bytes;
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome};
@@ -37,7 +37,7 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
         (Some(_), true) => Err(Failure::bad_args("proposal given but -l is set")),
         (None, true) => tokio::select! {
             outcome = observe(&name, session) => outcome,
-            () = super::watch::interrupted() => Ok(()),
+            () = interrupted() => Ok(()),
         },
         (Some(proposal), false) => campaign(&name, proposal, session).await,
     }
@@ -46,11 +46,11 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
 async fn campaign(name: &[u8], proposal: OsString, session: &Session) -> Outcome {
     let elected = tokio::select! {
         elected = Contestant::enter(session, name, bytes(proposal), SESSION_TTL) => elected?,
-        () = super::watch::interrupted() => return Ok(()),
+        () = interrupted() => return Ok(()),
     };
     let response = session.client.kv().get(elected.key().clone()).await?;
     session.printer.print(&Answer::Get { response, value_only: false })?;
-    super::watch::interrupted().await;
+    interrupted().await;
     elected.leave().await
 }
 

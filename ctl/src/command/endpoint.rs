@@ -127,6 +127,7 @@ async fn ask_status(
 
 async fn hash_kv(endpoints: &[String], revision: i64, session: &Session) -> Outcome {
     let mut list = Vec::new();
+    let mut outcome = Ok(());
     for endpoint in endpoints {
         let answer = async { session.client.at(endpoint)?.maintenance().hash_kv(revision).await };
         match answer.await {
@@ -134,9 +135,10 @@ async fn hash_kv(endpoints: &[String], revision: i64, session: &Session) -> Outc
             Err(error) => {
                 let text = error_text(&error);
                 complain(format!("Failed to get the hash of endpoint {endpoint} ({text})"));
-                return Err(error.into());
+                outcome = Err(error.into());
             }
         }
     }
-    session.printer.print(&Answer::HashKv(list))
+    session.printer.print(&Answer::HashKv(list))?;
+    outcome
 }

@@ -83,7 +83,8 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
 /// The request that the arguments describe; also a line of a txn.
 pub fn request(args: Args) -> Outcome<pb::RangeRequest> {
     let mut keys = args.keys.into_iter();
-    let (Some(key), range_end, None) = (keys.next(), keys.next(), keys.next()) else {
+    // More words than two are passed over, as etcdctl does; `del` is stricter.
+    let (Some(key), range_end) = (keys.next(), keys.next()) else {
         return Err(Failure::bad_args(
             "get command needs one argument as key and an optional argument as range_end",
         ));

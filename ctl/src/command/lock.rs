@@ -1,6 +1,6 @@
 //! `lock`: hold a lock until interrupted, or while a command runs.
 
-use super::contest::Contestant;
+use super::contest::{Contestant, interrupted};
 use super::key::bytes;
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, exit};
@@ -33,7 +33,7 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
     let name = bytes(name);
     let entered = tokio::select! {
         entered = Contestant::enter(session, &name, Bytes::new(), args.ttl) => entered?,
-        () = super::watch::interrupted() => return Ok(()),
+        () = interrupted() => return Ok(()),
     };
     let outcome = match words.next() {
         Some(program) => execute(&program, words.collect(), &entered).await,
@@ -50,7 +50,7 @@ async fn hold(session: &Session, entered: &Contestant) -> Outcome {
         return Err(Failure::new(exit::ERROR, "lock lost on init"));
     }
     session.printer.print(&Answer::Get { response, value_only: false })?;
-    super::watch::interrupted().await;
+    interrupted().await;
     Ok(())
 }
 

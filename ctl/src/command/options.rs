@@ -5,7 +5,6 @@ use crate::failure::Outcome;
 use crate::go::format_duration;
 use crate::terminal::{complain, print_text};
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 /// Lists the options that every command takes
 #[derive(clap::Args, Debug)]
@@ -32,9 +31,7 @@ pub fn show_settings(session: &Session) {
     if !flags.debug {
         return;
     }
-    let path = |path: &Option<PathBuf>| {
-        path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
-    };
+    let path = |path: &Option<String>| path.clone().unwrap_or_default();
     let secret = |text: &str| if text.is_empty() { "" } else { "***" }.to_owned();
     let user = flags.user.split(':').next().unwrap_or_default().to_owned();
     let settings = [

@@ -12,6 +12,7 @@ use crate::failure::{Failure, Outcome, error_text, exit};
 use crate::go::quote;
 use crate::print::Answer;
 use crate::terminal::{complain, read_line};
+use quorate_client::proto::etcdserverpb::WatchResponse;
 use quorate_client::proto::mvccpb::{Event, event::EventType};
 use quorate_client::{Client, ClientError, Progress, WatchOptions, Watcher};
 use std::cell::RefCell;
@@ -53,27 +54,7 @@ pub async fn run(args: Args, session: &Session, arguments: &[OsString]) -> Outco
     }
     let (options, command) = plan(args, arguments)?;
     let mut watcher = start(&session.client, options);
-    tokio::select! {
-        outcome = print_all(&mut watcher, session, &command, |_| {}) => outcome,
-        () = interrupted() => Ok(()),
-    }
-}
-
-/// Ends when the user or the system asks the program to end.
-pub async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
-    }
+    print_all(&mut watcher, session, &command, |_| {}).await
 }
 
 fn start(client: &Client, options: WatchOptions) -> Watcher {
@@ -85,15 +66,13 @@ fn start(client: &Client, options: WatchOptions) -> Watcher {
 fn plan(args: Args, arguments: &[OsString]) -> Outcome<(WatchOptions, Vec<OsString>)> {
     let mut words = args.words;
     let after = arguments.iter().position(|word| word == "--").map(|at| arguments.len() - at - 1);
-    // In an interactive line and before `watch` itself, `--` only ends the flags.
-    let ends_flags = after.is_some_and(|after| after >= words.len() && !words.is_empty());
     let command = match after {
         Some(0) if !words.is_empty() => {
             let text = "bad number of arguments (found separator --, but no commands)";
             return Err(Failure::bad_args(text));
         }
-        Some(after) if !ends_flags => words.split_off(words.len() - after),
-        _ => Vec::new(),
+        Some(after) => words.split_off(words.len().saturating_sub(after)),
+        None => Vec::new(),
     };
     let environment = ["ETCDCTL_WATCH_KEY", "QUORATECTL_WATCH_KEY"];
     let key_variable = environment.iter().find_map(|name| set_variable(name));
@@ -110,7 +89,8 @@ fn plan(args: Args, arguments: &[OsString]) -> Outcome<(WatchOptions, Vec<OsStri
         );
     }
     let mut words = words.into_iter();
-    let (Some(key), range_end, None) = (words.next(), words.next(), words.next()) else {
+    // More words than two are passed over, as etcdctl does.
+    let (Some(key), range_end) = (words.next(), words.next()) else {
         return Err(Failure::bad_args("bad number of arguments"));
     };
     if args.prefix && range_end.is_some() {
@@ -164,10 +144,16 @@ fn canceled(watcher: &Watcher, error: &ClientError, session: &Session) -> Failur
     if !matches!(error, ClientError::Compacted { .. } | ClientError::WatchCanceled { .. }) {
         return Failure::new(exit::INTERRUPTED, error_text(error));
     }
-    if let Some(message) = watcher.closing()
-        && let Err(failure) = session.printer.print(&Answer::Watch(message.clone()))
-    {
-        return failure;
+    if let Some(message) = watcher.closing() {
+        // Of a watch that was refused outright, Go's client shows nothing but that.
+        let message = if message.created {
+            WatchResponse { canceled: true, ..Default::default() }
+        } else {
+            message.clone()
+        };
+        if let Err(failure) = session.printer.print(&Answer::Watch(message)) {
+            return failure;
+        }
     }
     complain(format!("watch was canceled ({})", error_text(error)));
     Failure::new(exit::INTERRUPTED, "watch is canceled by the server")
@@ -186,7 +172,9 @@ async fn execute(command: &[OsString], revision: i64, event: &Event) -> Outcome 
         .env("ETCD_WATCH_VALUE", quote(&kv.value));
     let status = tokio::task::spawn_blocking(move || process.status()).await;
     let failed = |text: String| {
-        complain(format!("command {} error ({text})", quote(program.as_encoded_bytes())));
+        let words: Vec<String> =
+            command.iter().map(|word| quote(word.as_encoded_bytes())).collect();
+        complain(format!("command [{}] error ({text})", words.join(" ")));
         Err(Failure::silent(exit::ERROR))
     };
     match status {
@@ -223,7 +211,7 @@ async fn interactive(session: &Session) -> Outcome {
         match words.first().and_then(|word| word.to_str()) {
             Some("progress") => handles.borrow_mut().retain(Progress::request),
             Some("watch") => {
-                let Some((options, command)) = line_plan(&words, session) else { continue };
+                let Some((options, command)) = line_plan(&words, session)? else { continue };
                 let handles = handles.clone();
                 watches.push(async move {
                     let mut watcher = start(&session.client, options);
@@ -239,35 +227,28 @@ async fn interactive(session: &Session) -> Outcome {
     }
 }
 
-/// The plan of an interactive line; what is wrong with it is only printed.
-fn line_plan(words: &[OsString], session: &Session) -> Option<(WatchOptions, Vec<OsString>)> {
+/// The plan of an interactive line. A line without sense is only remarked upon; a flag without sense ends the program.
+fn line_plan(
+    words: &[OsString],
+    session: &Session,
+) -> Outcome<Option<(WatchOptions, Vec<OsString>)>> {
     if words.len() < 2 {
         complain("Invalid command watch (command type or key is not provided)");
-        return None;
+        return Ok(None);
     }
     match parse_line(session.program, words) {
         Ok(Command::Watch(args)) => match plan(args, words) {
-            Ok(plan) => Some(plan),
+            Ok(plan) => return Ok(Some(plan)),
             Err(failure) => {
-                complain(format!("Invalid command {} ({})", shown(words), failure.text));
-                None
+                let line: Vec<String> = words.iter().map(super::key::text).collect();
+                complain(format!("Invalid command {} ({})", line.join(" "), failure.text));
             }
         },
-        Ok(_) => None,
-        Err(Complaint::Error { text, .. }) => {
-            complain(format!("Invalid command {} ({text})", shown(words)));
-            None
-        }
-        Err(Complaint::Help(text)) => {
-            complain(text);
-            None
-        }
+        Ok(_) => {}
+        Err(Complaint::Error { text, .. }) => return Err(Failure::bad_args(text)),
+        Err(Complaint::Help(text) | Complaint::Notice(text)) => complain(text),
     }
-}
-
-fn shown(words: &[OsString]) -> String {
-    let words: Vec<String> = words.iter().map(super::key::text).collect();
-    format!("[{}]", words.join(" "))
+    Ok(None)
 }
 
 /// Lines waiting to be taken: a person types one at a time, a script waits.

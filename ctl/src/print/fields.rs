@@ -23,16 +23,6 @@ pub(super) fn print(answer: &Answer, hex: bool) -> Option<()> {
         | Answer::LeaseList(_) => lines.lease(answer),
         Answer::LeaseRevoke { response, .. } => lines.header(response.header.as_ref()),
         Answer::Alarm(response) => lines.alarm(response),
-        Answer::MemberAdd(response) => {
-            lines.header(response.header.as_ref());
-            if let Some(member) = &response.member {
-                lines.add("MemberID", member.id);
-            }
-            lines.add_peer_urls(response.member.as_ref());
-        }
-        Answer::MemberRemove { response, .. } => lines.header(response.header.as_ref()),
-        Answer::MemberUpdate { response, .. } => lines.header(response.header.as_ref()),
-        Answer::MemberPromote { response, .. } => lines.header(response.header.as_ref()),
         Answer::MemberList(response) => lines.members(response),
         Answer::Health(list) => list.iter().for_each(|item| lines.health(item)),
         Answer::Status(list) => list.iter().for_each(|item| lines.status(item)),
@@ -44,7 +34,11 @@ pub(super) fn print(answer: &Answer, hex: bool) -> Option<()> {
             response.perm.iter().for_each(|item| lines.permission(item));
         }
         Answer::RoleList(response) => lines.roles(response),
-        Answer::Downgrade { .. }
+        Answer::MemberAdd(_)
+        | Answer::MemberRemove { .. }
+        | Answer::MemberUpdate { .. }
+        | Answer::MemberPromote { .. }
+        | Answer::Downgrade { .. }
         | Answer::AuthStatus(_)
         | Answer::UserGet { .. }
         | Answer::UserList(_) => return None,
@@ -190,18 +184,14 @@ impl Lines {
         for member in &response.members {
             self.add("ID", self.id(member.id));
             self.add_quoted("Name", member.name.as_bytes());
-            self.add_peer_urls(Some(member));
+            for url in &member.peer_ur_ls {
+                self.add_quoted("PeerURL", url.as_bytes());
+            }
             for url in &member.client_ur_ls {
                 self.add_quoted("ClientURL", url.as_bytes());
             }
             self.add("IsLearner", member.is_learner);
             self.out.push('\n');
-        }
-    }
-
-    fn add_peer_urls(&mut self, member: Option<&pb::Member>) {
-        for url in member.into_iter().flat_map(|member| &member.peer_ur_ls) {
-            self.add_quoted("PeerURL", url.as_bytes());
         }
     }
 

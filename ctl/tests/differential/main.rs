@@ -1,0 +1,100 @@
+//! The differential suite: every invocation in `scripts/` is run by the real etcdctl 3.7.1 and by quoratectl, each
+//! against its own fresh etcd 3.7.1 with the same addresses (and so the same ids). Standard output, standard error and
+//! exit code must be equal but for times and lease ids (`mask.rs`) and for what `differences.rs` lists with its reason.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod differences;
+mod mask;
+mod reference;
+mod script;
+
+use reference::{Server, Site, program};
+use script::{Invocation, Run};
+use std::path::{Path, PathBuf};
+
+/// Runs a script on both sides and compares invocation by invocation.
+fn compare(script: &str) {
+    let invocations = script::parse(script);
+    let site = Site::choose();
+    let link = Link::make();
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = run_all(&invocations, &program("3.7.1", "etcdctl"), &site, folder.path());
+    let ours = run_all(&invocations, &link.path, &site, folder.path());
+    let mut report = String::new();
+    for ((invocation, theirs), ours) in invocations.iter().zip(&theirs).zip(&ours) {
+        let (theirs, ours) = (mask::apply(theirs), mask::apply(ours));
+        let (theirs, ours) =
+            (differences::apply(invocation, theirs), differences::apply(invocation, ours));
+        if theirs != ours && !differences::is_crash(&theirs) {
+            report.push_str(&format!(
+                "\n$ {}\n--- etcdctl\n{}--- quoratectl\n{}",
+                invocation.line,
+                theirs.show(),
+                ours.show()
+            ));
+        }
+    }
+    assert!(report.is_empty(), "outputs differ:\n{report}");
+}
+
+fn run_all(invocations: &[Invocation], program: &Path, site: &Site, folder: &Path) -> Vec<Run> {
+    let server = Server::start(site);
+    let mut leases = Vec::new();
+    invocations
+        .iter()
+        .map(|invocation| invocation.run(program, &server, folder, &mut leases))
+        .collect()
+}
+
+/// quoratectl under the name `etcdctl`, by which it speaks as etcdctl does.
+struct Link {
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Link {
+    fn make() -> Link {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("etcdctl");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_quoratectl"), &path).unwrap();
+        Link { path, _folder: folder }
+    }
+}
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $($(#[$doc])* #[test] fn $name() {
+            compare(include_str!(concat!("scripts/", stringify!($name), ".txt")));
+        })*
+
+        /// The suite stays as large as it was promised to be.
+        #[test]
+        fn suite_is_large_enough() {
+            let counts = [$(script::parse(include_str!(concat!("scripts/", stringify!($name), ".txt"))).len()),*];
+            let total: usize = counts.iter().sum();
+            assert!(total >= 250, "only {total} invocations");
+        }
+    };
+}
+
+scripts! {
+    /// get, put, del, compaction in every format, with their errors.
+    kv;
+    /// txn: its grammar, its formats, its errors.
+    txn;
+    /// Leases.
+    lease;
+    /// Members and alarms.
+    cluster;
+    /// Endpoints, defragmentation, leadership, snapshots.
+    maintenance;
+    /// Watches: events, history, progress, commands, interactive lines.
+    watch;
+    /// Users, roles, authentication.
+    auth;
+    /// Locks and elections.
+    contest;
+    /// Flags, environment, unknown commands, endpoints that do not answer.
+    flags;
+}

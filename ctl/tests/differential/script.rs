@@ -1,0 +1,183 @@
+//! The scripts: one invocation per line, `#` for comments.
+//!
+//! `[@MS] [NAME=VALUE …] WORDS [<<< INPUT]`: `@700` interrupts after 700 ms; `INPUT` is standard input with `\n`
+//! for line ends. Words may stand in double quotes, in which `\n` is a line end. `$EP` is the endpoint, `$PEER` the
+//! peer URL, `$DIR` a temporary directory, `$1` the first lease granted by the script, `$ID` the last learner added.
+
+use crate::reference::Server;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Longest run of one invocation.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// One line of a script.
+pub struct Invocation {
+    /// As written.
+    pub line: String,
+    interrupt: Option<Duration>,
+    environment: Vec<(String, String)>,
+    words: Vec<String>,
+    input: String,
+}
+
+/// What a program answered.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Run {
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+    pub code: Option<i32>,
+}
+
+impl Run {
+    /// For the report of a failed test.
+    pub fn show(&self) -> String {
+        let stdout: String = self.stdout.utf8_chunks().fold(String::new(), |mut out, chunk| {
+            out.push_str(chunk.valid());
+            chunk.invalid().iter().for_each(|byte| out.push_str(&format!("<{byte:02x}>")));
+            out
+        });
+        format!("{stdout}[stderr] {}\n[code {:?}]\n", self.stderr, self.code)
+    }
+}
+
+/// Reads a script.
+pub fn parse(script: &str) -> Vec<Invocation> {
+    let lines = script.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(parse_line).collect()
+}
+
+fn parse_line(line: &str) -> Invocation {
+    let (command, input) = line.split_once("<<<").unwrap_or((line, ""));
+    let mut words = split(command);
+    let mut invocation = Invocation {
+        line: line.to_owned(),
+        interrupt: None,
+        environment: Vec::new(),
+        words: Vec::new(),
+        input: input.trim_start().replace("\\n", "\n"),
+    };
+    while let Some(word) = words.first() {
+        if let Some(millis) = word.strip_prefix('@') {
+            invocation.interrupt = Some(Duration::from_millis(millis.parse().unwrap()));
+        } else if let Some((name, value)) = word.split_once('=')
+            && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+        {
+            invocation.environment.push((name.to_owned(), value.to_owned()));
+        } else {
+            break;
+        }
+        words.remove(0);
+    }
+    invocation.words = words;
+    invocation
+}
+
+fn split(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    for c in text.chars() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words.into_iter().map(|word| word.replace("\\n", "\n")).collect()
+}
+
+impl Invocation {
+    /// Runs the line; notes a lease or learner it makes.
+    pub fn run(
+        &self,
+        program: &Path,
+        server: &Server,
+        folder: &Path,
+        made: &mut Vec<String>,
+    ) -> Run {
+        let fill = |word: &str| {
+            let learner = made.iter().rev().find_map(|id| id.strip_prefix("learner "));
+            let mut word = word
+                .replace("$EP", &server.endpoint)
+                .replace("$PEER", &server.peer_url)
+                .replace("$DIR", &folder.display().to_string())
+                .replace("$ID", learner.unwrap_or("0"));
+            let leases = made.iter().filter_map(|id| id.strip_prefix("lease "));
+            for (number, id) in leases.enumerate() {
+                word = word.replace(&format!("${}", number + 1), id);
+            }
+            word
+        };
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        // The endpoint comes first, so that a line can give its own.
+        if !self.names_endpoint() {
+            command.args(["--endpoints", &server.endpoint]);
+        }
+        command.args(self.words.iter().map(|word| fill(word)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, fill(value))));
+        let run = execute(command, &fill(&self.input), self.interrupt);
+        note(&run.stdout, made);
+        run
+    }
+
+    fn names_endpoint(&self) -> bool {
+        self.words.iter().any(|word| word.starts_with("--endpoints"))
+            || self.environment.iter().any(|(name, _)| name.contains("ENDPOINTS"))
+    }
+
+    /// Whether the line has this word.
+    pub fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|own| own == word)
+    }
+}
+
+fn execute(mut command: Command, input: &str, interrupt: Option<Duration>) -> Run {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let _ = stdin.write_all(input.as_bytes());
+    if let Some(after) = interrupt {
+        // An interactive program must not see the end of its input before it is interrupted.
+        std::thread::sleep(after);
+        let pid = child.id().to_string();
+        let _ = Command::new("kill").args(["-INT", &pid]).stderr(Stdio::null()).status();
+    }
+    drop(stdin);
+    // Where one side would wait for ever, the comparison says so instead of waiting too.
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let pid = child.id().to_string();
+    let guard = std::thread::spawn(move || {
+        if is_done.recv_timeout(LIMIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", &pid]).stderr(Stdio::null()).status();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(done);
+    let _ = guard.join();
+    Run {
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        code: output.status.code(),
+    }
+}
+
+/// Remembers ids that later lines refer to.
+fn note(stdout: &[u8], made: &mut Vec<String>) {
+    let text = String::from_utf8_lossy(stdout);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.as_slice() {
+        ["lease", id, "granted", "with", ..] if !text.contains("remaining") => {
+            made.push(format!("lease {id}"));
+        }
+        ["Member", id, "added", ..] => made.push(format!("learner {id}")),
+        _ => {}
+    }
+}
