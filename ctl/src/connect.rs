@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::failure::{Failure, Outcome};
-use crate::print::{Format, Printer};
+use crate::print::Printer;
 use quorate_client::{Client, Config, Credentials, Patience, Tls};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ impl Session {
     /// # Errors
     /// Flags that cannot be used: unknown format, unreadable certificate, no endpoint.
     pub async fn open(flags: Global, program: &'static str) -> Outcome<Session> {
-        let printer = Printer { format: Format::parse(&flags.write_out)?, hex: flags.hex };
+        let printer = Printer::from_flags(&flags)?;
         let client = Client::connect(config(&flags)?).await?;
         Ok(Session { flags, client, printer, program })
     }

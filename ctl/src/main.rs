@@ -1,4 +1,5 @@
-//! `quoratectl`: the scriptable twin of `etcdctl`. Called by another name (a link `etcdctl`), it speaks by that name.
+//! `quoratectl`: the scriptable twin of `etcdctl`. Called by another name (a link
+//! `etcdctl` or `etcdutl`), it behaves as that program.
 //!
 //! ```text
 //! main → cli (clap, by Go's flag rules) → command (one file per noun) → quorate-client
@@ -27,34 +28,39 @@ use std::process::ExitCode;
 /// Our own name.
 pub const PROGRAM: &str = "quoratectl";
 
+/// The name of a link that makes us work on files only.
+pub const UTL: &str = "etcdutl";
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let program = program_name(&arguments);
-    let cli = match cli::parse(program, &arguments) {
-        Ok(cli) => cli,
+    let outcome = if program == UTL {
+        cli::parse_utl(program, &arguments).map(|utl| command::run_utl(utl, program))
+    } else {
+        cli::parse(program, &arguments).map(|cli| run(cli, program, &arguments))
+    };
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
+            if !failure.text.is_empty() {
+                terminal::complain(format!("Error: {}", failure.text));
+            }
+            ExitCode::from(failure.code)
+        }
         Err(Complaint::Help(text)) => {
             terminal::print_text(text);
-            return ExitCode::SUCCESS;
+            ExitCode::SUCCESS
         }
         Err(Complaint::Notice(text)) => {
             terminal::complain(text);
-            return ExitCode::SUCCESS;
+            ExitCode::SUCCESS
         }
         Err(Complaint::Error { text, usage }) => {
             terminal::complain(format!("Error: {text}"));
             if !usage.is_empty() {
                 terminal::complain(usage);
             }
-            return ExitCode::from(exit::ERROR);
-        }
-    };
-    match run(cli, program, &arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if !failure.text.is_empty() {
-                terminal::complain(format!("Error: {}", failure.text));
-            }
-            ExitCode::from(failure.code)
+            ExitCode::from(exit::ERROR)
         }
     }
 }
@@ -64,6 +70,7 @@ fn program_name(arguments: &[OsString]) -> &'static str {
     let name = arguments.first().and_then(|path| Path::new(path).file_name());
     match name.and_then(|name| name.to_str()) {
         Some("etcdctl") => "etcdctl",
+        Some(UTL) => UTL,
         _ => PROGRAM,
     }
 }

@@ -10,15 +10,29 @@ mod value;
 
 pub use complain::Complaint;
 pub use global::Global;
-pub use root::{Cli, Command};
-pub use value::{duration, int};
+pub use root::{Cli, Command, Utl, UtlCommand};
+pub use value::{duration, int, unsigned};
 
 use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 
 /// The whole command line as clap knows it, for `program`.
 pub fn definition(program: &'static str) -> clap::Command {
-    adapt::adapt(Cli::command().name(program).bin_name(program))
+    let command = if program == crate::UTL { Utl::command() } else { Cli::command() };
+    adapt::adapt(command.name(program).bin_name(program))
+}
+
+/// Reads a command line of etcdutl.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_utl(program: &'static str, arguments: &[OsString]) -> Result<Utl, Complaint> {
+    let definition = definition(program);
+    definition
+        .clone()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Utl::from_arg_matches(&matches))
+        .map_err(|error| Complaint::from_clap(&error, &definition, arguments))
 }
 
 /// Reads a command line, environment variables included. The first argument is the program.

@@ -1,4 +1,5 @@
-//! The list of commands, in etcdctl's order (suggestions follow it). Each command's own file has its arguments.
+//! The lists of commands, in etcdctl's order (suggestions follow it), and of those that a link named `etcdutl` gives.
+//! Each command's own file has its arguments.
 
 use super::Global;
 use crate::command as c;
@@ -44,4 +45,33 @@ pub enum Command {
     Completion(c::completion::Args),
     Downgrade(c::downgrade::Args),
     Options(c::options::Args),
+    /// Shows the HashKV of a snapshot file
+    Hashkv(c::snapshot_file::HashArgs),
+}
+
+/// Works on snapshot files, without a cluster: the twin of etcdutl
+#[derive(Parser, Debug)]
+pub struct Utl {
+    /// Output format: simple, json, fields or table
+    #[arg(short, long, global = true, default_value = "simple")]
+    pub write_out: String,
+    /// Taken and ignored: no file is locked for reading
+    #[arg(long, global = true, default_value = "10s", value_parser = super::duration)]
+    pub timeout: std::time::Duration,
+    #[command(subcommand)]
+    pub command: UtlCommand,
+}
+
+/// One command of etcdutl.
+#[derive(Subcommand, Debug)]
+pub enum UtlCommand {
+    /// Shows and restores snapshots
+    Snapshot {
+        #[command(subcommand)]
+        action: c::snapshot_file::Action,
+    },
+    /// Shows the HashKV of a snapshot file
+    Hashkv(c::snapshot_file::HashArgs),
+    Version(c::version::Args),
+    Completion(c::completion::Args),
 }

@@ -7,6 +7,11 @@ pub fn int(text: &str) -> Result<i64, String> {
     crate::go::parse_int(text, 10)
 }
 
+/// An unsigned decimal number.
+pub fn unsigned(text: &str) -> Result<u64, String> {
+    crate::go::parse_uint(text, 10)
+}
+
 /// A duration such as `5s`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     crate::go::parse_duration(text)

@@ -19,6 +19,7 @@ pub mod options;
 pub mod put;
 pub mod role;
 pub mod snapshot;
+pub mod snapshot_file;
 pub mod txn;
 mod txn_input;
 pub mod user;
@@ -28,10 +29,25 @@ pub mod watch;
 mod contest;
 mod key;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Utl, UtlCommand};
 use crate::connect::Session;
 use crate::failure::Outcome;
+use crate::print::{Format, Printer};
 use std::ffi::OsString;
+
+/// Runs a command line of `etcdutl`: what needs no member.
+///
+/// # Errors
+/// What the command ends with, exit code included.
+pub fn run_utl(utl: Utl, program: &'static str) -> Outcome {
+    let printer = Printer { format: Format::parse(&utl.write_out)?, hex: false };
+    match utl.command {
+        UtlCommand::Snapshot { action } => snapshot_file::run(action, &printer),
+        UtlCommand::Hashkv(args) => snapshot_file::run_hash(args, &printer),
+        UtlCommand::Version(args) => version::run(&args, program),
+        UtlCommand::Completion(args) => completion::run(&args, program),
+    }
+}
 
 /// Runs one command line.
 ///
@@ -46,6 +62,16 @@ pub async fn run(cli: Cli, program: &'static str, arguments: &[OsString]) -> Out
         Command::Options(_) => return options::run(program),
         _ => {}
     }
+    let command = match command {
+        Command::Snapshot(args) => match args.into_offline() {
+            Ok(action) => return snapshot_file::run(action, &Printer::from_flags(&global)?),
+            Err(args) => Command::Snapshot(*args),
+        },
+        Command::Hashkv(args) => {
+            return snapshot_file::run_hash(args, &Printer::from_flags(&global)?);
+        }
+        command => command,
+    };
     let session = Session::open(global, program).await?;
     options::show_settings(&session);
     match command {
@@ -68,6 +94,8 @@ pub async fn run(cli: Cli, program: &'static str, arguments: &[OsString]) -> Out
         Command::User(args) => user::run(args, &session).await,
         Command::Role(args) => role::run(args, &session).await,
         Command::Downgrade(args) => downgrade::run(args, &session).await,
-        Command::Version(_) | Command::Completion(_) | Command::Options(_) => Ok(()),
+        Command::Version(_) | Command::Completion(_) | Command::Options(_) | Command::Hashkv(_) => {
+            Ok(())
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! `snapshot save`: the state of one member into a file, verified. The file appears under its name only when whole.
+//! What is done with the file afterwards, without a member, is `snapshot_file`'s.
 
 use super::key::text;
+use super::snapshot_file;
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, exit};
 use crate::go::{format_duration, format_size, io_text};
@@ -12,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Saves snapshots
+/// Saves, shows and restores snapshots
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -26,11 +28,26 @@ enum Action {
         #[arg(value_name = "FILE")]
         file: Vec<OsString>,
     },
+    #[command(flatten)]
+    File(snapshot_file::Action),
+}
+
+impl Args {
+    /// The action, if it needs no member.
+    pub fn into_offline(self) -> Result<snapshot_file::Action, Box<Args>> {
+        match self.action {
+            Action::File(action) => Ok(action),
+            action @ Action::Save { .. } => Err(Box::new(Args { action })),
+        }
+    }
 }
 
 /// Saves.
 pub async fn run(args: Args, session: &Session) -> Outcome {
-    let Action::Save { file } = args.action;
+    let file = match args.action {
+        Action::Save { file } => file,
+        Action::File(action) => return snapshot_file::run(action, &session.printer),
+    };
     let [file] = file.as_slice() else {
         return Err(Failure::bad_args("snapshot save expects one argument <filename>"));
     };

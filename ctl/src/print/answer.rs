@@ -1,6 +1,8 @@
 //! Everything a command can print, with what the formats need besides the message. No formatting.
 
 use quorate_client::proto::etcdserverpb as pb;
+use quorate_etcd_files::hash::KvHash;
+use quorate_etcd_files::snapfile::Status;
 use std::time::Duration;
 
 /// See the file's header.
@@ -68,6 +70,10 @@ pub enum Answer {
         response: pb::AuthRoleGetResponse,
     },
     RoleList(pb::AuthRoleListResponse),
+    /// Of a snapshot file.
+    SnapshotStatus(Status),
+    /// Of a snapshot or database file.
+    FileHash(KvHash),
 }
 
 /// Health of one endpoint.
@@ -148,6 +154,24 @@ pub(super) fn hash_rows(list: &[EndpointHash]) -> Vec<Vec<String>> {
         vec![item.endpoint.clone(), hash.to_string(), revision.to_string()]
     };
     list.iter().map(row).collect()
+}
+
+/// The row of `snapshot status`.
+pub(super) fn snapshot_row(status: &Status) -> Vec<String> {
+    vec![
+        format!("{:x}", status.hash),
+        status.revision.to_string(),
+        status.live_keys.to_string(),
+        crate::go::format_size(status.size),
+        status.version.clone(),
+    ]
+}
+
+/// The row of `hashkv` of a file.
+pub(super) fn file_hash_row(hash: &KvHash) -> Vec<String> {
+    [i64::from(hash.hash), hash.hash_revision, hash.compact_revision]
+        .map(|n| n.to_string())
+        .to_vec()
 }
 
 /// Rows of `endpoint health`.

@@ -34,6 +34,18 @@ pub(super) fn print(answer: &Answer, hex: bool) -> Option<()> {
             response.perm.iter().for_each(|item| lines.permission(item));
         }
         Answer::RoleList(response) => lines.roles(response),
+        Answer::SnapshotStatus(status) => {
+            lines.add("Hash", status.hash);
+            lines.add("Revision", status.revision);
+            lines.add("Keys", status.live_keys);
+            lines.add("Size", status.size);
+            lines.add("Version", &status.version);
+        }
+        Answer::FileHash(hash) => {
+            lines.add("Hash", hash.hash);
+            lines.add("Hash revision", hash.hash_revision);
+            lines.add("Compact revision", hash.compact_revision);
+        }
         Answer::MemberAdd(_)
         | Answer::MemberRemove { .. }
         | Answer::MemberUpdate { .. }

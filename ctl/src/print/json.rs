@@ -62,6 +62,18 @@ fn encode(answer: &Answer, hex: bool) -> String {
         }
         Answer::UserList(response) => names(response.header.as_ref(), "users", &response.users),
         Answer::RoleList(response) => names(response.header.as_ref(), "roles", &response.roles),
+        Answer::SnapshotStatus(status) => Object::new()
+            .always_plain("hash", status.hash)
+            .always_plain("revision", status.revision)
+            .always_plain("totalKey", status.live_keys)
+            .always_plain("totalSize", status.size)
+            .always_text("version", &status.version)
+            .finish(),
+        Answer::FileHash(hash) => Object::new()
+            .always_plain("hash", hash.hash)
+            .always_plain("hashRevision", hash.hash_revision)
+            .always_plain("compactRevision", hash.compact_revision)
+            .finish(),
         Answer::RoleGet { response, .. } => headed(response.header.as_ref(), false)
             .list("perm", response.perm.iter().map(permission))
             .finish(),

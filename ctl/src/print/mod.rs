@@ -14,6 +14,7 @@ mod table;
 pub use answer::{Answer, EndpointHash, EndpointHealth, EndpointStatus};
 pub use simple::interval;
 
+use crate::cli::Global;
 use crate::failure::{Failure, Outcome, exit};
 
 /// An output format.
@@ -68,6 +69,14 @@ pub struct Printer {
 }
 
 impl Printer {
+    /// The printer that the global flags ask for.
+    ///
+    /// # Errors
+    /// An unknown format.
+    pub fn from_flags(flags: &Global) -> Outcome<Printer> {
+        Ok(Printer { format: Format::parse(&flags.write_out)?, hex: flags.hex })
+    }
+
     /// Prints an answer to stdout.
     ///
     /// # Errors

@@ -33,7 +33,11 @@ pub(super) fn print(answer: &Answer) -> Outcome {
         Answer::MemberUpdate { response, .. } => response.encode_to_vec(),
         Answer::MemberPromote { response, .. } => response.encode_to_vec(),
         Answer::MemberList(response) => response.encode_to_vec(),
-        Answer::Health(_) | Answer::Status(_) | Answer::HashKv(_) => {
+        Answer::Health(_)
+        | Answer::Status(_)
+        | Answer::HashKv(_)
+        | Answer::SnapshotStatus(_)
+        | Answer::FileHash(_) => {
             return Err(unsupported(Format::Protobuf));
         }
         Answer::MoveLeader { response, .. } => response.encode_to_vec(),

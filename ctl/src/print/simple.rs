@@ -1,6 +1,8 @@
 //! The simple format: lines for people and for `cut`.
 
-use super::answer::{Answer, EndpointHealth, hash_rows, member_rows, status_rows};
+use super::answer::{
+    Answer, EndpointHealth, file_hash_row, hash_rows, member_rows, snapshot_row, status_rows,
+};
 use crate::go::format_duration;
 use crate::terminal::{complain, print_bytes};
 use quorate_client::proto::authpb::{Permission, permission};
@@ -56,6 +58,8 @@ pub(super) fn print(answer: &Answer, hex: bool) -> Option<()> {
         Answer::UserList(response) => response.users.iter().for_each(|user| lines.line(user)),
         Answer::RoleList(response) => response.roles.iter().for_each(|role| lines.line(role)),
         Answer::RoleGet { name, response } => lines.role(name, response),
+        Answer::SnapshotStatus(status) => lines.rows(&[snapshot_row(status)]),
+        Answer::FileHash(hash) => lines.rows(&[file_hash_row(hash)]),
     }
     print_bytes(&lines.out);
     Some(())

@@ -1,7 +1,9 @@
 //! The table format: light lines, headers upper-case and centred, cells to the right. Only lists of members and of
 //! endpoints have it.
 
-use super::answer::{Answer, hash_rows, health_rows, member_rows, status_rows};
+use super::answer::{
+    Answer, file_hash_row, hash_rows, health_rows, member_rows, snapshot_row, status_rows,
+};
 use crate::terminal::print_text;
 use unicode_width::UnicodeWidthStr;
 
@@ -12,6 +14,8 @@ pub(super) fn print(answer: &Answer) -> Option<()> {
         Answer::Health(list) => draw(&HEALTH_COLUMNS, &health_rows(list)),
         Answer::Status(list) => draw(&STATUS_COLUMNS, &status_rows(list)),
         Answer::HashKv(list) => draw(&HASH_COLUMNS, &hash_rows(list)),
+        Answer::SnapshotStatus(status) => draw(&SNAPSHOT_COLUMNS, &[snapshot_row(status)]),
+        Answer::FileHash(hash) => draw(&FILE_HASH_COLUMNS, &[file_hash_row(hash)]),
         _ => return None,
     };
     print_text(text);
@@ -22,6 +26,8 @@ const MEMBER_COLUMNS: [&str; 6] =
     ["ID", "STATUS", "NAME", "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"];
 const HEALTH_COLUMNS: [&str; 4] = ["ENDPOINT", "HEALTH", "TOOK", "ERROR"];
 const HASH_COLUMNS: [&str; 3] = ["ENDPOINT", "HASH", "HASH REVISION"];
+const SNAPSHOT_COLUMNS: [&str; 5] = ["HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE", "VERSION"];
+const FILE_HASH_COLUMNS: [&str; 3] = ["HASH", "HASH REVISION", "COMPACT REVISION"];
 const STATUS_COLUMNS: [&str; 16] = [
     "ENDPOINT",
     "ID",

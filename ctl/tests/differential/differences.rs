@@ -25,6 +25,24 @@ pub fn is_crash(theirs: &Run) -> bool {
     theirs.code == Some(2) && theirs.stderr.starts_with("panic: ")
 }
 
+/// The rules for etcdutl.
+pub fn apply_utl(invocation: &Invocation, run: Run) -> Run {
+    let mut run = apply(invocation, run);
+    // It logs in another form, with a time at the start of the line, and repeats an error about arguments.
+    let lines = run.stderr.lines().filter(|line| !line.contains("Z\t") && !line.starts_with('\t'));
+    run.stderr = lines.map(|line| format!("{line}\n")).collect();
+    if let Some(at) = run.stderr.find("\nRun 'etcdutl") {
+        run.stderr.truncate(at);
+    }
+    // What is wrong with a file, we say with its offset and with advice.
+    for named in ["invalid database", "is damaged at offset", "is no database", ": not a "] {
+        if run.stderr.contains(named) {
+            run.stderr = "Error: <damaged>".to_owned();
+        }
+    }
+    run
+}
+
 /// Log lines of libraries (JSON, `{"level":…`). etcdctl logs every failed attempt with addresses of its memory; we
 /// log only what an operator can use, in the same form and on the same stream.
 fn without_log_lines(stderr: &str) -> String {

@@ -47,7 +47,7 @@ fn run_all(invocations: &[Invocation], program: &Path, site: &Site, folder: &Pat
         .collect()
 }
 
-/// quoratectl under the name `etcdctl`, by which it speaks as etcdctl does.
+/// quoratectl under the names `etcdctl` and `etcdutl`, by which it speaks as they do.
 struct Link {
     path: PathBuf,
     _folder: tempfile::TempDir,
@@ -57,9 +57,60 @@ impl Link {
     fn make() -> Link {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("etcdctl");
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_quoratectl"), &path).unwrap();
+        for name in ["etcdctl", "etcdutl"] {
+            let program = env!("CARGO_BIN_EXE_quoratectl");
+            std::os::unix::fs::symlink(program, path.with_file_name(name)).unwrap();
+        }
         Link { path, _folder: folder }
     }
+}
+
+/// The same for etcdutl: what needs no member. Each side works on its own copy of a snapshot that real etcdctl saved.
+fn compare_utl(script: &str) {
+    let invocations = script::parse(script);
+    let server = Server::start(&Site::choose());
+    let folder = tempfile::tempdir().unwrap();
+    let setup = script::parse(include_str!("scripts/utl_setup.txt"));
+    for invocation in setup {
+        let run =
+            invocation.run(&program("3.7.1", "etcdctl"), &server, folder.path(), &mut Vec::new());
+        assert_eq!(run.code, Some(0), "{}", run.show());
+    }
+    let link = Link::make();
+    let mut sides = [program("3.7.1", "etcdutl"), link.path.with_file_name("etcdutl")].map(|utl| {
+        let work = folder.path().join("work");
+        let _ = std::fs::remove_dir_all(&work);
+        std::fs::create_dir(&work).unwrap();
+        for name in ["s.db", "cut.db"] {
+            std::fs::copy(folder.path().join("s.db"), work.join(name)).unwrap();
+        }
+        std::fs::File::options()
+            .write(true)
+            .open(work.join("cut.db"))
+            .unwrap()
+            .set_len(1000)
+            .unwrap();
+        let runs = invocations.iter();
+        runs.map(|item| item.run(&utl, &server, &work, &mut Vec::new()))
+            .collect::<Vec<_>>()
+            .into_iter()
+    });
+    let mut report = String::new();
+    for invocation in &invocations {
+        let [theirs, ours] = sides.each_mut().map(|side| side.next().unwrap());
+        let [theirs, ours] = [theirs, ours].map(|run| differences::apply_utl(invocation, run));
+        if theirs != ours {
+            let (line, theirs, ours) = (&invocation.line, theirs.show(), ours.show());
+            report.push_str(&format!("\n$ {line}\n--- etcdutl\n{theirs}--- quoratectl\n{ours}"));
+        }
+    }
+    assert!(report.is_empty(), "outputs differ:\n{report}");
+}
+
+/// Snapshot files: status, HashKV, restore.
+#[test]
+fn utl() {
+    compare_utl(include_str!("scripts/utl.txt"));
 }
 
 macro_rules! scripts {
