@@ -84,8 +84,7 @@ fn long_numbers(line: &str) -> String {
         let is_decimal =
             (16..=20).contains(&word.len()) && word.chars().all(|c| c.is_ascii_digit());
         // The contest's keys `l1/<lease>` and `e/<lease>` in base64.
-        let is_key =
-            word.len() >= 18 && (word.starts_with("bDEv") || word.starts_with("ZS"));
+        let is_key = word.len() >= 18 && (word.starts_with("bDEv") || word.starts_with("ZS"));
         out.push_str(if is_hex || is_decimal || is_key { "<id>" } else { word });
         word.clear();
     };
