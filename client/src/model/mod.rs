@@ -7,6 +7,8 @@
 //! [`Collector`] turns the crank. Nothing here knows a terminal; nothing here changes a cluster.
 
 mod assemble;
+#[cfg(test)]
+mod assemble_tests;
 mod collector;
 pub mod findings;
 mod histogram;
