@@ -85,14 +85,14 @@ fn measure(options: &Options) -> Result<()> {
                 let bench = Bench { options, members, round, subject: *subject, cases: &cases };
                 runtime.block_on(bench.run(program, &mut report))?;
             }
-            if members == 1 {
+            if Some(&members) == options.members.first() {
                 let bench =
                     Bench { options, members, round, subject: Subject::Floor, cases: &cases };
                 runtime.block_on(bench.run_floor(&mut report))?;
             }
         }
         if !options.json {
-            print!("{}", report.table(members, &cases));
+            print!("{}{}", report.table(members, &cases), report.goals(members));
         }
     }
     if options.json {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::case::Case;
+use super::case::{Case, Work};
 use super::drive::Sample;
 
 /// Who was measured.
@@ -86,7 +86,9 @@ struct Figures {
 
 impl Report {
     fn figures(&self, members: usize, case: Case, subject: Subject) -> Option<Figures> {
-        let is_it = |r: &&Record| r.members == members && r.case == case && r.subject == subject;
+        // The echo server is one process, whatever the size of the clusters beside it.
+        let is_size = |r: &Record| r.members == members || subject == Subject::Floor;
+        let is_it = |r: &&Record| r.case == case && r.subject == subject && is_size(r);
         let records: Vec<&Record> = self.records.iter().filter(is_it).collect();
         let of = |field: fn(&Record) -> f64| median(records.iter().map(|r| field(r)).collect());
         Some(Figures {
@@ -130,6 +132,61 @@ impl Report {
             let of_it = self.memory.iter().filter(|m| m.members == members && m.subject == subject);
             if let Some(peak) = median(of_it.map(|m| m.peak_rss_bytes as f64).collect()) {
                 let _ = writeln!(out, "peak memory of {subject:?}: {:.0} MB", peak / 1e6);
+            }
+        }
+        out
+    }
+}
+
+/// A first goal: what a figure of ours may be, as a share of etcd's.
+struct Goal {
+    says: &'static str,
+    case: Case,
+    share: fn(&Figures, &Figures) -> f64,
+    is_met: fn(f64) -> bool,
+}
+
+const fn case(work: Work, clients: usize) -> Case {
+    Case { work, clients }
+}
+
+const GOALS: [Goal; 4] = [
+    Goal {
+        says: "puts per second with 1,000 clients ≥ 1.5 × etcd's",
+        case: case(Work::Put, 1000),
+        share: |ours, theirs| ours.rate / theirs.rate,
+        is_met: |share| share >= 1.5,
+    },
+    Goal {
+        says: "server CPU per put ≤ 0.5 × etcd's",
+        case: case(Work::Put, 1000),
+        share: |ours, theirs| ours.cpu / theirs.cpu,
+        is_met: |share| share <= 0.5,
+    },
+    Goal {
+        says: "p50 of a put with one client ≤ 0.7 × etcd's",
+        case: case(Work::Put, 1),
+        share: |ours, theirs| ours.p50 / theirs.p50,
+        is_met: |share| share <= 0.7,
+    },
+    Goal {
+        says: "server CPU per linearizable get ≤ 0.6 × etcd's",
+        case: case(Work::Get, 1000),
+        share: |ours, theirs| ours.cpu / theirs.cpu,
+        is_met: |share| share <= 0.6,
+    },
+];
+
+impl Report {
+    /// How the first goals stand on one cluster size; nothing of those that were not measured.
+    pub fn goals(&self, members: usize) -> String {
+        let mut out = String::new();
+        for goal in &GOALS {
+            let of = |subject| self.figures(members, goal.case, subject);
+            if let (Some(ours), Some(theirs)) = (of(Subject::Quorate), of(Subject::Etcd)) {
+                let share = (goal.share)(&ours, &theirs);
+                let word = if (goal.is_met)(share) { "met" } else { "MISSED" };
+                let _ = writeln!(out, "goal: {}: {share:.2}, {word}", goal.says);
             }
         }
         out
