@@ -1,8 +1,17 @@
 //! Compiles the `.proto` files without a `protoc` on the machine.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["rpc.proto", "raft_internal.proto", "lock.proto", "election.proto", "raft.proto",
-        "wal.proto", "snap.proto", "lease.proto", "peer.proto"];
+    let files = [
+        "rpc.proto",
+        "raft_internal.proto",
+        "lock.proto",
+        "election.proto",
+        "raft.proto",
+        "wal.proto",
+        "snap.proto",
+        "lease.proto",
+        "peer.proto",
+    ];
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(files, ["proto"])?;
     tonic_prost_build::configure()
