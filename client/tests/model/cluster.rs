@@ -1,4 +1,4 @@
-//! Real etcd clusters for tests: own temporary folder, own ports, members that can be killed, paused and started
+//! Real clusters for tests, of etcd or of a server that takes its flags: own temporary folder, own ports, members that can be killed, paused and started
 //! again; everything is killed on drop. Also used by the dashboard's tests.
 
 use std::fs::File;
@@ -42,7 +42,8 @@ fn free_port() -> u16 {
 
 /// What is special about a cluster.
 pub struct Setup {
-    pub version: &'static str,
+    /// The server to run: etcd, or one that takes its flags.
+    pub server: PathBuf,
     pub n_members: usize,
     /// Added to every member's command line.
     pub flags: Vec<String>,
@@ -64,7 +65,8 @@ struct Member {
 impl Cluster {
     /// Starts etcd 3.7.1 with this many members and waits until all serve.
     pub fn start(n_members: usize) -> Self {
-        Self::start_as(Setup { version: "3.7.1", n_members, flags: Vec::new() })
+        let server = program("3.7.1", "etcd");
+        Self::start_as(Setup { server, n_members, flags: Vec::new() })
     }
 
     /// Starts a cluster and waits until all members serve.
@@ -133,7 +135,7 @@ impl Cluster {
         let (client, peer) = (url(self.members[at].port), url(self.members[at].peer_port));
         let log = File::create(self.log(at)).expect("the folder is writable");
         let name = format!("n{}", at + 1);
-        let child = Command::new(program(self.setup.version, "etcd"))
+        let child = Command::new(&self.setup.server)
             .arg("--data-dir")
             .arg(self.folder.path().join(&name))
             .args(["--name", &name, "--logger", "zap"])
@@ -144,7 +146,7 @@ impl Cluster {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .expect("etcd starts");
+            .expect("the server starts");
         self.members[at].child = Some(child);
     }
 

@@ -14,7 +14,7 @@ use quorate_client::proto::authpb;
 use quorate_client::proto::etcdserverpb as pb;
 use quorate_client::{Client, Config, Credentials};
 
-use cluster::{Cluster, Setup};
+use cluster::{Cluster, Setup, program};
 
 /// Longest wait for the model to see what has happened; the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -179,7 +179,11 @@ async fn no_quorum_still_shows_the_members() {
 #[tokio::test]
 async fn older_servers() {
     for version in ["3.4.23", "3.5.1"] {
-        let cluster = Cluster::start_as(Setup { version, n_members: 1, flags: vec![] });
+        let cluster = Cluster::start_as(Setup {
+            server: program(version, "etcd"),
+            n_members: 1,
+            flags: vec![],
+        });
         let collector = watch(cluster.endpoints());
         let picture = wait_for(&collector, version, |picture| {
             is_healthy(picture) && picture.members[0].db_quota.known().is_some()
@@ -229,7 +233,8 @@ async fn authentication() {
 #[tokio::test]
 async fn alarm_is_seen() {
     let flags = vec!["--quota-backend-bytes=300000".into()];
-    let cluster = Cluster::start_as(Setup { version: "3.7.1", n_members: 1, flags });
+    let cluster =
+        Cluster::start_as(Setup { server: program("3.7.1", "etcd"), n_members: 1, flags });
     let client = Client::connect(Config::new(cluster.endpoints())).await.expect("endpoints");
     for n in 0..200 {
         let request = pb::PutRequest {

@@ -5,11 +5,12 @@
 mod cluster;
 mod tmux;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use cluster::Cluster;
+use cluster::{Cluster, Setup};
 use tmux::Terminal;
 
 /// Types the dashboard's command, followed by a line that shows how it ended.
@@ -49,6 +50,35 @@ fn a_member_dies_while_we_watch() {
     terminal.press("q");
     terminal.wait_for("ended-with=0");
     terminal.assert_clean(&settings);
+}
+
+/// A Quorate cluster looks the same: its members, and the new leader after the old one was killed.
+#[test]
+fn quorate_cluster() {
+    let server = Path::new(env!("CARGO_BIN_EXE_quorate-tui")).with_file_name("quorate-server");
+    assert!(
+        server.is_file(),
+        "{} is missing. Run `cargo build -p quorate-server`, or `cargo xtask test`.",
+        server.display()
+    );
+    let mut cluster = Cluster::start_as(Setup { server, n_members: 3, flags: vec![] });
+    let terminal = Terminal::open(120, 36);
+    start(&terminal, "", &cluster);
+    terminal.wait_for("3 of 3 up, can lose 1");
+    let leader = |screen: &str| {
+        let mut rows = screen.lines().filter(|line| line.contains(" leader "));
+        let row = rows.find(|line| line.contains(['●', '▲']))?;
+        row.split_whitespace().find_map(|word| word.strip_prefix('n')?.parse::<usize>().ok())
+    };
+    let screen = terminal.wait_until("a leader", |screen| leader(screen).is_some());
+    let old = leader(&screen).expect("just seen");
+    cluster.kill(old - 1);
+    terminal.wait_for("2 of 3 up, can lose 0");
+    terminal.wait_until("a new leader", |screen| leader(screen).is_some_and(|new| new != old));
+    cluster.restart(old - 1);
+    terminal.wait_for("3 of 3 up, can lose 1");
+    terminal.press("q");
+    terminal.wait_for("ended-with=0");
 }
 
 /// While the only member hangs, keys answer at once and the screen says what is wrong.

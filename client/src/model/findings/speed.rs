@@ -55,35 +55,64 @@ fn percentile(
     if let Some(reason) = all_unknown(snapshot.members.iter().map(&figure)) {
         return Verdict::NotKnown(reason);
     }
-    let slow: Vec<_> = snapshot
-        .members
-        .iter()
-        .filter_map(|member| {
-            let p99 = *figure(member).known()?;
-            Some((limits.severity(p99)?, member, p99))
-        })
-        .collect();
-    // Members usually share their slowness; one finding per severity says it once.
-    let severities = [Severity::Critical, Severity::Warning, Severity::Info];
-    let findings = severities.into_iter().filter_map(|severity| {
-        let alike: Vec<_> = slow.iter().filter(|(found, ..)| *found == severity).collect();
-        let names: Vec<_> = alike.iter().map(|(_, member, _)| member.label()).collect();
-        let times = alike.iter().map(|(_, m, p99)| format!("{} {} ms", m.label(), p99.as_millis()));
-        let times: Vec<_> = times.collect();
-        (!alike.is_empty()).then(|| Finding {
-            rule,
-            severity,
-            members: alike.iter().map(|(_, member, _)| member.id).collect(),
-            title: format!("slow {what} on {}", names.join(", ")),
-            evidence: format!(
-                "p99 over the last minute: {}; up to {} ms is good",
-                times.join(", "),
-                limits.good.as_millis()
-            ),
-            advice: advice.into(),
-        })
+    let slow = snapshot.members.iter().filter_map(|member| {
+        let p99 = *figure(member).known()?;
+        Some(Slow { severity: limits.severity(p99)?, member, took: p99 })
     });
-    Verdict::Checked(findings.collect())
+    let telling = Telling {
+        rule,
+        title: format!("slow {what}"),
+        measure: "p99 over the last minute",
+        good: limits.good,
+        advice,
+    };
+    Verdict::Checked(together(&slow.collect::<Vec<_>>(), &telling))
+}
+
+struct Slow<'a> {
+    severity: Severity,
+    member: &'a MemberSnapshot,
+    took: Duration,
+}
+
+struct Telling<'a> {
+    rule: &'static str,
+    title: String,
+    measure: &'a str,
+    good: Duration,
+    advice: &'a str,
+}
+
+/// Members usually share their slowness: one finding per severity says it once.
+fn together(slow: &[Slow<'_>], telling: &Telling<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for severity in [Severity::Critical, Severity::Warning, Severity::Info] {
+        let alike: Vec<_> = slow.iter().filter(|slow| slow.severity == severity).collect();
+        if alike.is_empty() {
+            continue;
+        }
+        let names: Vec<_> = alike.iter().map(|slow| slow.member.label()).collect();
+        let times: Vec<_> =
+            alike.iter().map(|slow| format!("{} {}", slow.member.label(), ms(slow.took))).collect();
+        findings.push(Finding {
+            rule: telling.rule,
+            severity,
+            members: alike.iter().map(|slow| slow.member.id).collect(),
+            title: format!("{} on {}", telling.title, names.join(", ")),
+            evidence: format!(
+                "{}: {}; up to {} is good",
+                telling.measure,
+                times.join(", "),
+                ms(telling.good)
+            ),
+            advice: telling.advice.into(),
+        });
+    }
+    findings
+}
+
+fn ms(duration: Duration) -> String {
+    format!("{:.0} ms", duration.as_secs_f64() * 1e3)
 }
 
 /// Reads that need the leader come back quickly.
@@ -92,20 +121,17 @@ pub(super) fn linearizable_read(snapshot: &ClusterSnapshot, thresholds: &Thresho
     if let Some(reason) = all_unknown(reads) {
         return Verdict::NotKnown(reason);
     }
-    let findings = snapshot.members.iter().filter_map(|member| {
+    let limit = thresholds.linearizable_read;
+    let slow = snapshot.members.iter().filter_map(|member| {
         let took = *member.linearizable_read.known()?;
-        (took > thresholds.linearizable_read).then(|| Finding {
-            rule: "read-latency",
-            severity: Severity::Warning,
-            members: vec![member.id],
-            title: format!("a linearizable read on {} is slow", member.label()),
-            evidence: format!(
-                "{} ms, while its Status took {} ms",
-                took.as_millis(),
-                member.round_trip.last().map_or_else(|| "unknown".into(), |d| d.as_millis().to_string())
-            ),
-            advice: "Status is local, the read needs the leader and a majority: look at the network between the members.".into(),
-        })
+        (took > limit).then_some(Slow { severity: Severity::Warning, member, took })
     });
-    Verdict::Checked(findings.collect())
+    let telling = Telling {
+        rule: "read-latency",
+        title: "slow linearizable reads".into(),
+        measure: "the last read",
+        good: limit,
+        advice: "Usual for a moment while a leader is elected. If it stays: a read needs the leader and a majority, so look at the network between the members and at the leader's disk.",
+    };
+    Verdict::Checked(together(&slow.collect::<Vec<_>>(), &telling))
 }
