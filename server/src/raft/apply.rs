@@ -272,12 +272,8 @@ impl RaftStateMachine<TypeConfig> for MachineDoor {
         let last =
             meta.last_log_id.as_ref().ok_or_else(|| io::Error::other("an empty snapshot"))?;
         let state = AppliedState { mark: mark(last), membership };
-        let path = file.clone();
         let done = self.perform(|done| Task::Install { state, file, done }).await?;
-        done.await.map_err(|_| self.reason())?;
-        // The machine may have moved it.
-        let _ = std::fs::remove_file(&path);
-        Ok(())
+        done.await.map_err(|_| self.reason())
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<CoreSnapshot<Image>>> {

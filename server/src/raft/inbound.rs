@@ -225,7 +225,7 @@ async fn receive(
     let membership = StoredMembership::from_message(header.membership.unwrap_or_default());
     tracing::info!(index = last.index, "receiving a snapshot");
     let path = dir.join(format!("tmp{:016x}{:08x}", last.index, rand::random::<u32>()));
-    let mut incoming = Incoming::create(disk, path)?;
+    let mut incoming = Incoming::create(disk.clone(), path)?;
     while let Some(chunk) = chunks.next().await {
         heard.note(vote.leader_id.node_id);
         let chunk = chunk?;
@@ -242,8 +242,8 @@ async fn receive(
     let image = Image::File { path: path.clone(), membership };
     let snapshot = CoreSnapshot { meta, snapshot: image };
     let answer = core.install_full_snapshot(vote, snapshot).await;
-    // Where openraft had no use for it the file is still there.
-    let _ = std::fs::remove_file(&path);
+    // Where the machine did not move it, or openraft had no use for it, the file is still there.
+    let _ = disk.remove_file(&path);
     let answer = answer.map_err(|_| stopped())?;
     tracing::info!(index = last.index, "applied snapshot");
     Ok(pb::SnapshotResponse { ballot: Some(wire::ballot_to(&answer.vote)) })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use quorate_etcd_files::disk::Disk;
+use quorate_etcd_files::wal::Options;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -143,6 +144,7 @@ async fn open_log<M: Machine>(
         catchup_entries: config.snapshot_catchup_entries,
         segments_kept: config.max_wals,
         is_sync_off: config.unsafe_no_fsync,
+        options: Options::default(),
     };
     let (disk, observer, applied) = (disk.clone(), observer.clone(), machine.applied());
     let transport = transport.clone();

@@ -32,6 +32,8 @@ pub(in crate::raft) struct LogIdentity {
     /// Segments kept although purged; 0 keeps all.
     pub(in crate::raft) segments_kept: usize,
     pub(in crate::raft) is_sync_off: bool,
+    /// How segments are made.
+    pub(in crate::raft) options: Options,
 }
 
 /// A log that is ready, and what it says of the state.
@@ -57,7 +59,7 @@ pub(in crate::raft) fn open(
     observer: Arc<dyn Observer>,
 ) -> Result<Opened, Fatal> {
     let (writer, replay) =
-        Writer::open(disk, &identity.dir, Options::default()).map_err(Fatal::new)?;
+        Writer::open(disk, &identity.dir, identity.options).map_err(Fatal::new)?;
     check_identity(&replay, identity)?;
     if let Some(repair) = &replay.repair {
         tracing::warn!(

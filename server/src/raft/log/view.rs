@@ -48,6 +48,8 @@ pub(super) struct View {
     /// All entries below are evicted from memory.
     cached_from: u64,
     cached_bytes: usize,
+    /// [`CACHE_BYTES`]; tests set less.
+    pub(super) cache_max: usize,
     next_sequence: u64,
 }
 
@@ -71,6 +73,7 @@ impl View {
             slots,
             known,
             cached_bytes: 0,
+            cache_max: CACHE_BYTES,
             next_sequence: 1,
         }
     }
@@ -110,7 +113,7 @@ impl View {
     }
 
     fn evict(&mut self) {
-        while self.cached_bytes > CACHE_BYTES && self.cached_from <= self.last.index {
+        while self.cached_bytes > self.cache_max && self.cached_from <= self.last.index {
             if let Some(position) = self.position(self.cached_from) {
                 let slot = &mut self.slots[position];
                 if slot.place.is_none() {

@@ -98,6 +98,14 @@ impl WriterHandle {
     }
 }
 
+#[cfg(test)]
+impl WriterHandle {
+    /// The thread has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.queue.state.lock().end.is_some()
+    }
+}
+
 /// What the thread owns.
 pub(super) struct WriterThread {
     pub(super) writer: Writer,

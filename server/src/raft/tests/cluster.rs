@@ -116,13 +116,23 @@ impl Cluster {
 
     /// The same with settings changed.
     pub async fn start_with(size: u64, settings: fn(&mut RaftConfig), flush_every: u64) -> Cluster {
+        Cluster::start_on(Arc::new(OsDisk), size, settings, flush_every).await
+    }
+
+    /// The same with the logs on another disk.
+    pub async fn start_on(
+        log_disk: Arc<dyn Disk>,
+        size: u64,
+        settings: fn(&mut RaftConfig),
+        flush_every: u64,
+    ) -> Cluster {
         let mut cluster = Cluster {
             nodes: BTreeMap::new(),
             net: Arc::default(),
             removed: Arc::default(),
             settings,
             flush_every,
-            log_disk: Arc::new(OsDisk),
+            log_disk,
         };
         let members: Vec<MemberId> = (1..=size).collect();
         for id in &members {
@@ -137,7 +147,7 @@ impl Cluster {
     /// Makes the data directory of a member.
     pub fn prepare(&mut self, id: MemberId, members: &[MemberId]) {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("snap")).unwrap();
+        self.log_disk.create_dir_all(&dir.path().join("snap")).unwrap();
         bootstrap(&self.log_disk, dir.path().join("wal"), id, members);
         let node = Node {
             id,

@@ -123,3 +123,44 @@ async fn slow_lines_keep_their_leader() {
     assert_eq!(cluster.raft(leader).term(), term);
     cluster.stop().await;
 }
+
+/// A log that is purged after every entry and keeps one, under ten writers through all members, with a member that is
+/// away for a while: nothing fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn smallest_log_under_load() {
+    let settings = |config: &mut crate::raft::RaftConfig| {
+        config.snapshot_count = 1;
+        config.snapshot_catchup_entries = 1;
+    };
+    let mut cluster = Cluster::start_with(3, settings, 1).await;
+    let leader = cluster.leader().await;
+    let away = others(leader)[0];
+    for round in 0..3 {
+        let writers: Vec<_> = (0..10u64)
+            .map(|writer| {
+                let through = if writer % 2 == 0 { leader } else { others(leader)[1] };
+                let raft = cluster.raft(through);
+                tokio::spawn(async move {
+                    for i in 0..20 {
+                        raft.propose(put(&format!("{round}-{writer}-{i}"), "v")).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        if round == 1 {
+            cluster.kill(away).await;
+        }
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        if round == 1 {
+            cluster.run(away).await;
+        }
+    }
+    assert_eq!(cluster.settled().await.keys.len(), 600);
+    for node in cluster.nodes.values() {
+        let raft = node.raft.as_ref().unwrap();
+        assert!(raft.fatal().borrow().is_none());
+    }
+    cluster.stop().await;
+}

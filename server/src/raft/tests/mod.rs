@@ -7,4 +7,5 @@ mod machine;
 mod members;
 mod memory_net;
 mod over_grpc;
+mod power_loss;
 mod single;
