@@ -3,6 +3,7 @@
 
 pub mod alarm;
 pub mod auth;
+pub mod check;
 pub mod compaction;
 pub mod completion;
 pub mod defrag;
@@ -13,6 +14,7 @@ pub mod endpoint;
 pub mod get;
 pub mod lease;
 pub mod lock;
+pub mod make_mirror;
 pub mod member;
 pub mod move_leader;
 pub mod options;
@@ -88,6 +90,8 @@ pub async fn run(cli: Cli, program: &'static str, arguments: &[OsString]) -> Out
         Command::Lease(args) => lease::run(args, &session).await,
         Command::Member(args) => member::run(args, &session).await,
         Command::Snapshot(args) => snapshot::run(args, &session).await,
+        Command::MakeMirror(args) => make_mirror::run(args, &session).await,
+        Command::Check(args) => check::run(args, &session).await,
         Command::Lock(args) => lock::run(args, &session).await,
         Command::Elect(args) => elect::run(args, &session).await,
         Command::Auth(args) => auth::run(args, &session).await,

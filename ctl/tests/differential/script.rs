@@ -1,14 +1,17 @@
 //! The scripts: one invocation per line, `#` for comments.
 //!
-//! `[@MS] [NAME=VALUE …] WORDS [<<< INPUT]`: `@700` interrupts after 700 ms; `INPUT` is standard input with `\n`
+//! `[~ | @MS] [NAME=VALUE …] WORDS [<<< INPUT]`: `~` interrupts when output has come and no more follows, `@700` after
+//! 700 ms, where there is no output to wait for; `INPUT` is standard input with `\n`
 //! for line ends. Words may stand in double quotes, in which `\n` is a line end. `$EP` is the endpoint, `$PEER` the
 //! peer URL, `$DIR` a temporary directory, `$1` the first lease granted by the script, `$ID` the last learner added.
 
 use crate::reference::Server;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Longest run of one invocation.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -17,11 +20,23 @@ const LIMIT: Duration = Duration::from_secs(8);
 pub struct Invocation {
     /// As written.
     pub line: String,
-    interrupt: Option<Duration>,
+    interrupt: Option<Interrupt>,
     environment: Vec<(String, String)>,
     words: Vec<String>,
     input: String,
 }
+
+/// When a program that would run on is interrupted.
+#[derive(Clone, Copy)]
+enum Interrupt {
+    /// When output has come and no more follows.
+    Quiet,
+    /// After this time.
+    After(Duration),
+}
+
+/// Output counts as complete when nothing has followed for so long.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// What a program answered.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,8 +75,11 @@ fn parse_line(line: &str) -> Invocation {
         input: input.trim_start().replace("\\n", "\n"),
     };
     while let Some(word) = words.first() {
-        if let Some(millis) = word.strip_prefix('@') {
-            invocation.interrupt = Some(Duration::from_millis(millis.parse().unwrap()));
+        if word == "~" {
+            invocation.interrupt = Some(Interrupt::Quiet);
+        } else if let Some(millis) = word.strip_prefix('@') {
+            let after = Duration::from_millis(millis.parse().unwrap());
+            invocation.interrupt = Some(Interrupt::After(after));
         } else if let Some((name, value)) = word.split_once('=')
             && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
         {
@@ -140,33 +158,71 @@ impl Invocation {
     }
 }
 
-fn execute(mut command: Command, input: &str, interrupt: Option<Duration>) -> Run {
+fn execute(mut command: Command, input: &str, interrupt: Option<Interrupt>) -> Run {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let _ = stdin.write_all(input.as_bytes());
-    if let Some(after) = interrupt {
-        // An interactive program must not see the end of its input before it is interrupted.
-        std::thread::sleep(after);
-        let pid = child.id().to_string();
-        let _ = Command::new("kill").args(["-INT", &pid]).stderr(Stdio::null()).status();
-    }
-    drop(stdin);
-    // Where one side would wait for ever, the comparison says so instead of waiting too.
-    let (done, is_done) = std::sync::mpsc::channel::<()>();
-    let pid = child.id().to_string();
-    let guard = std::thread::spawn(move || {
-        if is_done.recv_timeout(LIMIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            let _ = Command::new("kill").args(["-KILL", &pid]).stderr(Stdio::null()).status();
+    // An interactive program must not see the end of its input before it is interrupted.
+    let held_open = interrupt.is_some().then_some(stdin);
+    let stdout = Collector::start(child.stdout.take().unwrap());
+    let stderr = Collector::start(child.stderr.take().unwrap());
+    let start = Instant::now();
+    let mut interrupted = false;
+    let code = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
         }
-    });
-    let output = child.wait_with_output().unwrap();
-    drop(done);
-    let _ = guard.join();
-    Run {
-        stdout: output.stdout,
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        code: output.status.code(),
+        let is_due = match interrupt {
+            Some(Interrupt::Quiet) => stdout.is_quiet(),
+            Some(Interrupt::After(after)) => start.elapsed() >= after,
+            None => false,
+        };
+        if is_due && !interrupted {
+            interrupted = true;
+            let pid = child.id().to_string();
+            let _ = Command::new("kill").args(["-INT", &pid]).stderr(Stdio::null()).status();
+        }
+        // Where one side would wait for ever, the comparison says so instead of waiting too.
+        if start.elapsed() >= LIMIT {
+            let _ = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    drop(held_open);
+    let stderr = String::from_utf8_lossy(&stderr.finish()).into_owned();
+    Run { stdout: stdout.finish(), stderr, code }
+}
+
+/// Reads a pipe to its end beside the program.
+struct Collector {
+    seen: Arc<Mutex<(Vec<u8>, Instant)>>,
+    reader: JoinHandle<()>,
+}
+
+impl Collector {
+    fn start(mut pipe: impl Read + Send + 'static) -> Collector {
+        let seen = Arc::new(Mutex::new((Vec::new(), Instant::now())));
+        let shared = seen.clone();
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                let mut seen = shared.lock().unwrap();
+                seen.0.extend_from_slice(&buffer[..count]);
+                seen.1 = Instant::now();
+            }
+        });
+        Collector { seen, reader }
+    }
+
+    fn is_quiet(&self) -> bool {
+        let seen = self.seen.lock().unwrap();
+        !seen.0.is_empty() && seen.1.elapsed() >= QUIET
+    }
+
+    fn finish(self) -> Vec<u8> {
+        let _ = self.reader.join();
+        std::mem::take(&mut self.seen.lock().unwrap().0)
     }
 }
 
