@@ -19,6 +19,9 @@ use cluster::{Cluster, Setup, program};
 /// Longest wait for the model to see what has happened; the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// The limit of every question to a member.
+const QUESTION_LIMIT: Duration = Duration::from_secs(3);
+
 fn watch(endpoints: Vec<String>) -> Collector {
     watch_as(endpoints, None)
 }
@@ -27,7 +30,7 @@ fn watch_as(endpoints: Vec<String>, credentials: Option<Credentials>) -> Collect
     Collector::start(CollectorOptions {
         config: Config { credentials, ..Config::new(endpoints) },
         interval: Duration::from_millis(250),
-        timeout: Duration::from_millis(1_500),
+        timeout: QUESTION_LIMIT,
     })
 }
 
@@ -137,7 +140,7 @@ async fn hung_member_delays_nobody() {
     let start = Instant::now();
     let mut pictures = collector.snapshots();
     let (mut n_fresh, mut longest, mut last) = (0, Duration::ZERO, Instant::now());
-    while start.elapsed() < Duration::from_secs(4) {
+    while start.elapsed() < Duration::from_secs(6) {
         pictures.changed().await.expect("the collector runs");
         let picture = pictures.borrow_and_update().clone();
         let others = picture.members.iter().filter(|member| member.name != name);
@@ -147,8 +150,12 @@ async fn hung_member_delays_nobody() {
             last = Instant::now();
         }
     }
-    assert!(n_fresh >= 8, "only {n_fresh} pictures with fresh figures in 4 s");
-    assert!(longest < Duration::from_millis(1_400), "{longest:?} without fresh figures");
+    // A round every 250 ms; far fewer would mean that rounds wait for the hung member.
+    assert!(n_fresh >= 8, "only {n_fresh} pictures with fresh figures in 6 s");
+    assert!(
+        longest < QUESTION_LIMIT - Duration::from_millis(500),
+        "{longest:?} without fresh figures"
+    );
     wait_for(&collector, "the hung member down", |picture| {
         matches!(&named(picture, &name).health, Health::Down { reason, .. } if reason.contains("no answer within"))
     })

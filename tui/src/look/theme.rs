@@ -36,16 +36,17 @@ impl Theme {
         let base = Style::new();
         Self {
             text: base,
-            quiet: base.fg(Color::DarkGray),
+            // Not the colour "bright black", which some palettes make the same as the ground.
+            quiet: base.add_modifier(Modifier::DIM),
             title: base.fg(Color::Cyan).add_modifier(Modifier::BOLD),
             strong: base.add_modifier(Modifier::BOLD),
             good: base.fg(Color::Green),
             warning: base.fg(Color::Yellow).add_modifier(Modifier::BOLD),
             critical: base.fg(Color::Red).add_modifier(Modifier::BOLD),
-            info: base.fg(Color::Blue),
+            info: base.fg(Color::LightBlue),
             selected: base.add_modifier(Modifier::BOLD),
             key: base.fg(Color::Cyan),
-            behind: base.fg(Color::DarkGray).remove_modifier(Modifier::BOLD),
+            behind: base.add_modifier(Modifier::DIM).remove_modifier(Modifier::BOLD),
         }
     }
 
