@@ -23,7 +23,8 @@ const LISTED_ROWS_MAX: usize = 1 << 20;
 pub enum Progress {
     /// There is more to do; a pause now lets others have the disk.
     Working,
-    /// All rows are gone and the mark that says so is written. It is durable after the next flush.
+    /// All rows are gone and the mark that says so is written, which is durable after the next flush; or the store was
+    /// retired.
     Done,
 }
 
@@ -90,6 +91,9 @@ impl Compaction {
     /// # Errors
     /// Storage fails. The compaction can be dropped; the next start takes it up again.
     pub fn step(&mut self, batch_limit: NonZeroUsize) -> Result<Progress, MvccError> {
+        if self.store.is_retired() {
+            return Ok(Progress::Done);
+        }
         match &mut self.phase {
             Phase::Scheduled => {
                 self.phase = self.first_phase();

@@ -92,13 +92,13 @@ impl<'a> ReadView<'a> {
         self.pending.is_none() && self.store.compact_revision() > self.current
     }
 
-    /// Checks a revision that a client named; 0 and less mean the view's own.
+    /// Checks a revision that a range in a transaction names; 0 means the view's own.
     ///
     /// # Errors
     /// The revision is compacted or in the future.
     pub fn check_revision(&self, revision: i64) -> Result<(), EtcdError> {
         match revision {
-            ..=0 => Ok(()),
+            0 => Ok(()),
             _ => Store::check_revision(revision, self.current, self.compact),
         }
     }
@@ -129,8 +129,9 @@ impl<'a> ReadView<'a> {
         counting: Counting,
     ) -> Result<RangeResult, MvccError> {
         self.store.counters.ranges.add(1);
-        self.check_revision(request.revision)?;
+        // Outside a transaction etcd takes a negative revision for the newest one.
         let at = if request.revision <= 0 { self.current } else { request.revision };
+        Store::check_revision(at, self.current, self.compact)?;
         let range = KeyRange::new(request.key.clone(), request.range_end.clone());
         if request.count_only {
             let count = self.count(&range, at);

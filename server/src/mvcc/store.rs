@@ -9,7 +9,7 @@ use super::{Counters, MvccError, RangeResult, ReadView};
 use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::RangeRequest;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// The revision of a store that nothing was ever written to.
 pub const FIRST_REVISION: i64 = 1;
@@ -29,6 +29,7 @@ pub struct Store {
     compact: AtomicI64,
     /// The compact revision whose rows are all gone from storage.
     finished_compact: AtomicI64,
+    is_retired: AtomicBool,
     pub(super) compact_hashes: CompactHashes,
     pub(super) hub: Hub,
     pub(super) counters: Arc<Counters>,
@@ -50,6 +51,7 @@ impl Store {
             current: AtomicI64::new(current),
             compact: AtomicI64::new(compact),
             finished_compact: AtomicI64::new(finished_compact),
+            is_retired: AtomicBool::new(false),
             compact_hashes: CompactHashes::default(),
             hub: Hub::new(current, limits, Arc::clone(&counters)),
             counters,
@@ -89,10 +91,25 @@ impl Store {
         loop {
             let view = ReadView::published(self);
             let outcome = read(&view);
+            if self.is_retired() {
+                // The rows below may be those of another state by now.
+                return Err(EtcdError::Stopped.into());
+            }
             if !view.is_overtaken() {
                 return outcome;
             }
         }
+    }
+
+    /// Ends this store because its rows are about to be replaced by those of a snapshot: reads are refused as if the
+    /// member were stopping, and compactions do nothing more. A new store is opened on the new rows.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether [`Store::retire`] was called.
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::SeqCst)
     }
 
     /// Answers a range request by etcd's rules (`reference/etcd-api.md`, section 5.1).

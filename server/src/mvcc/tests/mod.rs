@@ -4,6 +4,7 @@ mod etcd_hash;
 mod model;
 mod model_run;
 mod store;
+mod threads;
 mod watch;
 
 use super::watch::WatchLimits;
@@ -12,11 +13,13 @@ use crate::storage::{AppliedMark, Backend, BackendOptions, Batch, EngineKind};
 use bytes::Bytes;
 use quorate_proto::etcdserverpb::RangeRequest;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A store with a counter for the applied index, driven as the apply thread drives it: one batch for each entry.
 pub(super) struct Harness {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    engine: EngineKind,
     pub(super) backend: Arc<Backend>,
     limits: WatchLimits,
     pub(super) store: Arc<Store>,
@@ -32,16 +35,29 @@ impl Harness {
     }
 
     pub(super) fn with_limits(limits: WatchLimits) -> Harness {
-        let folder = tempfile::tempdir().unwrap();
-        let options = BackendOptions { engine: EngineKind::Memory, ..BackendOptions::default() };
-        let backend = Backend::open(folder.path(), options).unwrap();
-        let Opened { store, writer, .. } = Store::open_with(Arc::clone(&backend), limits).unwrap();
-        let compactions = Vec::new();
-        Harness { _folder: folder, backend, limits, store, writer, compactions, index: 0 }
+        Harness::on(EngineKind::Memory, limits)
     }
 
-    /// Rebuilds everything in memory from the rows.
+    pub(super) fn on(engine: EngineKind, limits: WatchLimits) -> Harness {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = open_backend(folder.path(), engine);
+        let Opened { store, writer, .. } = Store::open_with(Arc::clone(&backend), limits).unwrap();
+        let compactions = Vec::new();
+        Harness { folder, engine, backend, limits, store, writer, compactions, index: 0 }
+    }
+
+    /// Rebuilds everything in memory from the rows; an engine that keeps rows on disk is closed and opened again.
     pub(super) fn reopen(&mut self) {
+        if self.engine != EngineKind::Memory {
+            self.backend.close().unwrap();
+            // An empty store takes the place of the old one, so that nobody holds its files any more.
+            let parked = Harness::new();
+            self.backend = parked.backend;
+            self.store = parked.store;
+            self.writer = parked.writer;
+            self.compactions.clear();
+            self.backend = open_backend(self.folder.path(), self.engine);
+        }
         let opened = Store::open_with(Arc::clone(&self.backend), self.limits).unwrap();
         self.store = opened.store;
         self.writer = opened.writer;
@@ -105,6 +121,10 @@ impl Harness {
             compaction.run(NonZeroUsize::new(3).unwrap()).unwrap();
         }
     }
+}
+
+fn open_backend(path: &Path, engine: EngineKind) -> Arc<Backend> {
+    Backend::open(path, BackendOptions { engine, ..BackendOptions::default() }).unwrap()
 }
 
 pub(super) fn key_range(key: &str, range_end: &str) -> KeyRange {

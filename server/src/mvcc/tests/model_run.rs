@@ -159,7 +159,7 @@ fn share(of: i64, share: u8) -> i64 {
 }
 
 impl Run {
-    fn new() -> Run {
+    fn on(engine: EngineKind) -> Run {
         let limits = WatchLimits {
             queue_deliveries_max: 5,
             queue_bytes_max: 300,
@@ -172,7 +172,7 @@ impl Run {
             message_bytes_max: 100,
             sprint_revisions_max: 2,
         };
-        let harness = Harness::with_limits(limits);
+        let harness = Harness::on(engine, limits);
         let streams = (0..N_STREAMS).map(|_| harness.store.watch_stream()).collect();
         let watchers = vec![BTreeMap::new(); N_STREAMS];
         Run { harness, model: Model::new(), streams, watchers }
@@ -331,7 +331,21 @@ proptest! {
     /// Whatever happens in whatever order, the store answers like the model and every watcher sees what it should.
     #[test]
     fn the_store_behaves_like_the_model(steps in vec(step(), 1..60)) {
-        let mut run = Run::new();
+        let mut run = Run::on(EngineKind::Memory);
+        for step in steps {
+            run.step(step);
+        }
+        run.check_the_end();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::with_cases(25) })]
+
+    /// The same holds where rows lie on disk and reopening means closing the database and opening it again.
+    #[test]
+    fn the_store_behaves_like_the_model_on_disk(steps in vec(step(), 1..60)) {
+        let mut run = Run::on(EngineKind::Redb);
         for step in steps {
             run.step(step);
         }

@@ -201,6 +201,31 @@ fn reads_are_refused_outside_the_history() {
     assert_eq!(refusal(&harness, &unknown), Some(EtcdError::InvalidSortOption));
 }
 
+/// A negative revision means the newest one, as in etcd, but is refused in the check that a transaction makes.
+#[test]
+fn negative_revisions_are_etcds() {
+    let mut harness = Harness::new();
+    harness.put("a", "1");
+    let negative = RangeRequest { revision: -2, ..request("a", "") };
+    assert_eq!(harness.store.range(&negative).unwrap().count, 1);
+    let check = |revision| harness.store.read(|view| Ok(view.check_revision(revision))).unwrap();
+    assert_eq!(check(-2), Err(EtcdError::Compacted));
+    assert_eq!((check(0), check(3)), (Ok(()), Err(EtcdError::FutureRevision)));
+}
+
+/// A retired store refuses reads, and its compactions leave the rows of its successor alone.
+#[test]
+fn a_retired_store_does_nothing_more() {
+    let mut harness = Harness::new();
+    harness.put("a", "1");
+    harness.put("a", "2");
+    harness.compact(3);
+    harness.store.retire();
+    assert_eq!(refusal(&harness, &request("a", "")), Some(EtcdError::Stopped));
+    harness.run_compactions();
+    assert_eq!(rows(&harness).len(), 2);
+}
+
 /// A compaction refuses what is compacted already and what is in the future.
 #[test]
 fn compactions_only_go_forward() {

@@ -95,6 +95,9 @@ impl Hub {
         let (messages, reached) = match outcome {
             Ok(read) => read,
             Err(error) => {
+                if store.is_retired() {
+                    return;
+                }
                 // The state is damaged or gone; whoever applies the next entry stops the member for it.
                 tracing::error!(%error, watch_id = watcher.id, "cannot read history for a watcher");
                 return;

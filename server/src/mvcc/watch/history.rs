@@ -165,6 +165,7 @@ impl Store {
             Ok(pair) => Some(pair),
             // Compacted just now.
             Err(MvccError::MissingRow(_)) if at < self.compact_revision() => None,
+            Err(_) if self.is_retired() => None,
             Err(error) => {
                 // The state is damaged or gone; whoever applies the next entry stops the member for it.
                 tracing::error!(%error, "cannot read the previous pair of a watched key");
