@@ -153,7 +153,9 @@ impl Backend {
     /// Writes a batch: visible to every later read, durable with one of the next flushes. Waits while too much waits to
     /// be flushed.
     ///
-    /// Meant for one writer, the apply thread; housekeeping may write from another thread between its batches.
+    /// Meant for one writer, the apply thread; housekeeping may write from another thread between its batches. May wait
+    /// for the disk: not for async tasks. The rows of the mark itself appear with the flush; [`Backend::applied`] knows
+    /// it at once.
     ///
     /// # Errors
     /// [`StorageError::Poisoned`] after any failed flush.
@@ -238,7 +240,7 @@ impl Backend {
         }
     }
 
-    /// Makes everything written so far durable.
+    /// Makes everything written so far durable. Waits for the disk: not for async tasks.
     ///
     /// # Errors
     /// [`StorageError::Poisoned`] where that failed, now or before.
@@ -267,7 +269,8 @@ impl Backend {
         self.shared.fatal.subscribe()
     }
 
-    /// The whole state at the present mark, for snapshots and hashes. Flushes first.
+    /// The whole state at the present mark, for snapshots and hashes. Flushes first, so it waits for the disk: not for
+    /// async tasks.
     pub fn view(&self) -> Result<Arc<dyn View>, StorageError> {
         self.shared.flush()?;
         let current = self.shared.current.lock();

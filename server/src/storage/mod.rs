@@ -20,8 +20,10 @@ mod options;
 mod redb_engine;
 mod rewrite;
 mod sled_engine;
+mod sled_item;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod view;
 
 pub use backend::{Backend, Sizes};

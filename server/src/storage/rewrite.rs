@@ -63,7 +63,7 @@ fn bytes_of(change: &Change) -> usize {
 
 impl Backend {
     /// Copies the live rows into a fresh database and puts it in the place of the old one, while serving. A crash
-    /// leaves the old or the new database.
+    /// leaves the old or the new database. Takes seconds for each GiB: not for async tasks.
     pub fn defragment(&self) -> Result<DefragmentReport, StorageError> {
         let shared = &self.shared;
         let _permit = RewritePermit::wait(shared);

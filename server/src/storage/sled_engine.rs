@@ -4,29 +4,26 @@
 //! about it (measurements in `docs/adr/0002-state-engine.md`):
 //! 1. `quorate-sled-sync` turns sled's weak sync into `fdatasync`; every open proves that it does, or fails.
 //! 2. Values are cut into chunks, so that no page grows large enough for sled to put it into a file it never syncs.
-//! 3. What sled forgets to sync when it makes a database is synced here. It panics over damaged files: whoever opens catches that.
+//! 3. What sled forgets to sync when it makes a database is synced here. It panics over damaged files: whoever opens
+//!    one catches that.
 //! 4. What a crash during an open left of sled's own snapshot is removed before the next open, which it would stop.
 //! 5. sled's own flush thread is off: it flushes when the backend says so.
 //! 6. A view keeps the old value of every row that is changed while it lives.
 //!
-//! There is one tree. The first byte of a key tells what it is:
-//! ```text
-//! 0x00 name                                     a fact of the engine
-//! 1..=10 key                                    a row of that keyspace: 0x00 value, or 0x01 stamp n_chunks length
-//! 0x80 + keyspace, key length, key, stamp, n    a chunk of a long value; the stamp is new for every value written
-//! ```
+//! How rows lie in its one tree: see `sled_item.rs`.
 
 use super::engine::{Change, Durability, Engine, EngineSizes, EngineView, RowVisitor};
+use super::sled_item::{CHUNK_BYTES, Item, chunk_key, item_key};
+use super::undo::Undo;
 use super::{EngineError, Keyspace};
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::ops::Bound;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -41,18 +38,8 @@ const OPENS_FACT: &[u8] = b"\0opens";
 /// The version this program reads and writes.
 const FORMAT_VERSION: u64 = 1;
 
-/// Longest piece of a value in one sled item. With sled's segments of 512 KiB no page then reaches a quarter of one,
-/// from where on sled would put it into a file of its own that it never syncs.
-const CHUNK_BYTES: usize = 4096;
-/// First byte of the keys of chunks, to which the keyspace is added.
-const CHUNK_PREFIX: u8 = 0x80;
-const WHOLE: u8 = 0;
-const CHUNKED: u8 = 1;
-
 /// Rows a pinned view reads at a time, between two looks at what was changed.
 const SCAN_ROWS: usize = 256;
-/// A view that had to keep more than this expires, in bytes.
-const UNDO_BYTES_MAX: usize = 256 << 20;
 
 /// How long an open waits for the lock of a database that is being closed, and how often it looks.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -80,14 +67,6 @@ struct Store {
     commits: Mutex<u64>,
     stamp: AtomicU64,
     undos: Mutex<Vec<Weak<Undo>>>,
-}
-
-/// Rows as they were before they were changed, for one view.
-#[derive(Debug, Default)]
-struct Undo {
-    rows: RwLock<BTreeMap<(Keyspace, Bytes), Option<Bytes>>>,
-    bytes: AtomicUsize,
-    is_expired: AtomicBool,
 }
 
 impl SledEngine {
@@ -264,46 +243,11 @@ impl Engine for SledEngine {
     }
 }
 
-/// What an item says of its row.
-enum Item<'a> {
-    Whole(&'a [u8]),
-    Chunked { stamp: u64, n_chunks: u32, length: usize },
-}
-
-impl<'a> Item<'a> {
-    fn read(item: &'a [u8]) -> Result<Self, EngineError> {
-        match item.split_first() {
-            Some((&WHOLE, value)) => Some(Item::Whole(value)),
-            Some((&CHUNKED, rest)) => Self::read_chunked(rest),
-            Some(_) | None => None,
-        }
-        .ok_or_else(|| EngineError::Corrupt("an item of an unknown form".to_owned()))
-    }
-
-    fn read_chunked(rest: &[u8]) -> Option<Self> {
-        let (stamp, rest) = rest.split_first_chunk::<8>()?;
-        let (n_chunks, rest) = rest.split_first_chunk::<4>()?;
-        let length = u64::from_be_bytes(rest.try_into().ok()?);
-        Some(Item::Chunked {
-            stamp: u64::from_be_bytes(*stamp),
-            n_chunks: u32::from_be_bytes(*n_chunks),
-            length: usize::try_from(length).ok()?,
-        })
-    }
-
-    fn length(&self) -> usize {
-        match self {
-            Item::Whole(value) => value.len(),
-            Item::Chunked { length, .. } => *length,
-        }
-    }
-}
-
 impl Store {
     /// Adds a row to a batch, in chunks where it is long.
     fn insert(&self, batch: &mut sled::Batch, item: Vec<u8>, change: &Change, value: &Bytes) {
         if value.len() <= CHUNK_BYTES {
-            batch.insert(item, [&[WHOLE], value.as_ref()].concat());
+            batch.insert(item, Item::whole(value));
             return;
         }
         let stamp = self.stamp.fetch_add(1, Ordering::Relaxed) + 1;
@@ -312,10 +256,7 @@ impl Store {
             batch.insert(chunk_key(change.keyspace, &change.key, stamp, n_chunks), chunk);
             n_chunks += 1;
         }
-        let length = value.len() as u64;
-        let header =
-            [&[CHUNKED][..], &stamp.to_be_bytes(), &n_chunks.to_be_bytes(), &length.to_be_bytes()];
-        batch.insert(item, header.concat());
+        batch.insert(item, Item::chunked(stamp, n_chunks, value.len()));
     }
 
     /// The value of a row; the latest, whatever commit runs.
@@ -374,17 +315,6 @@ impl Store {
     }
 }
 
-fn item_key(keyspace: Keyspace, key: &[u8]) -> Vec<u8> {
-    [&[keyspace as u8], key].concat()
-}
-
-fn chunk_key(keyspace: Keyspace, key: &[u8], stamp: u64, number: u32) -> Vec<u8> {
-    let prefix = CHUNK_PREFIX | keyspace as u8;
-    // Eight bytes for the length: no key is that long, and none can be cut short.
-    let length = (key.len() as u64).to_be_bytes();
-    [&[prefix], &length[..], key, &stamp.to_be_bytes(), &number.to_be_bytes()].concat()
-}
-
 fn remove_chunks(batch: &mut sled::Batch, change: &Change, old: &[u8]) -> Result<(), EngineError> {
     match Item::read(old)? {
         Item::Whole(_) => {}
@@ -395,31 +325,6 @@ fn remove_chunks(batch: &mut sled::Batch, change: &Change, old: &[u8]) -> Result
         }
     }
     Ok(())
-}
-
-impl Undo {
-    /// Keeps the old value of a row, unless an older one is kept.
-    fn keep(&self, change: &Change, old: Option<&Bytes>) {
-        if self.is_expired.load(Ordering::SeqCst) {
-            return;
-        }
-        let mut rows = self.rows.write();
-        let place = (change.keyspace, change.key.clone());
-        rows.entry(place).or_insert_with(|| {
-            let size = change.key.len() + old.map_or(0, Bytes::len);
-            self.bytes.fetch_add(size, Ordering::Relaxed);
-            old.cloned()
-        });
-        if self.bytes.load(Ordering::Relaxed) > UNDO_BYTES_MAX {
-            self.is_expired.store(true, Ordering::SeqCst);
-            rows.clear();
-        }
-    }
-
-    fn check(&self) -> Result<(), EngineError> {
-        let is_expired = self.is_expired.load(Ordering::SeqCst);
-        if is_expired { Err(EngineError::ViewExpired) } else { Ok(()) }
-    }
 }
 
 /// The rows of now. Only `scan` needs them to stand still.
@@ -495,10 +400,8 @@ impl EngineView for PinnedView {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         // The tree first: a commit keeps the old value before it changes the tree.
         let now = self.store.get(keyspace, key);
-        self.undo.check()?;
-        let place = (keyspace, Bytes::copy_from_slice(key));
-        match self.undo.rows.read().get(&place) {
-            Some(old) => Ok(old.clone()),
+        match self.undo.get(keyspace, key)? {
+            Some(old) => Ok(old),
             None => now,
         }
     }
@@ -518,21 +421,7 @@ impl EngineView for PinnedView {
                 .flatten();
             let end = next.as_deref().or(to);
             let mut rows: BTreeMap<_, _> = found.into_iter().collect();
-            {
-                let low = Bound::Included((keyspace, from.clone()));
-                let undo = self.undo.rows.read();
-                let is_inside = |place: &(Keyspace, Bytes)| {
-                    place.0 == keyspace && end.is_none_or(|end| place.1.as_ref() < end)
-                };
-                let old = undo.range((low, Bound::Unbounded));
-                for ((_, key), value) in old.take_while(|(place, _)| is_inside(place)) {
-                    match value {
-                        Some(value) => rows.insert(key.clone(), Some(value.clone())),
-                        None => rows.remove(key),
-                    };
-                }
-            }
-            self.undo.check()?;
+            self.undo.take_back(keyspace, &from, end, &mut rows)?;
             for (key, value) in rows {
                 let value = value.ok_or_else(|| {
                     EngineError::Corrupt(format!("a row of {} lacks a chunk", keyspace.name()))
