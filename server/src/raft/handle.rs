@@ -252,13 +252,20 @@ impl<O: Send + 'static> Raft<O> {
         }
     }
 
-    /// The voter to hand leadership to before stopping: the one that has answered for the longest time.
+    /// The voter to hand leadership to before stopping: of those that are not far behind, the one that has answered for
+    /// the longest time.
     pub fn best_successor(&self) -> Option<MemberId> {
+        /// Entries that a target catches up with in no time.
+        const NEAR: u64 = 1000;
         let membership = self.membership();
-        let own = self.shared.config.member_id;
+        let (own, last) = (self.shared.config.member_id, self.shared.log.last().index);
+        let matched = self.match_indexes();
+        let rank = |id: MemberId| {
+            let is_far = matched.get(&id).is_none_or(|index| index + NEAR < last);
+            Some((is_far, self.peer_stats(id).active_since?, id))
+        };
         let others = membership.membership.counting().filter(|id| *id != own);
-        let connected = others.filter_map(|id| Some((self.peer_stats(id).active_since?, id)));
-        connected.min().map(|(_, id)| id)
+        others.filter_map(rank).min().map(|(_, _, id)| id)
     }
 
     /// Stops this member: waiting callers hear of it, the log is written and synced, the threads end.

@@ -163,19 +163,30 @@ impl Relay {
                     None => break,
                 }
             }
-            if let Err(unsent) = line.requests.send(request).await {
-                let unsent = unsent.0;
-                for id in unsent.request_ids {
+            let Some(place) = self.place(line).await else {
+                for id in request.request_ids {
                     self.answers.setback(id, Setback::Rejected);
                 }
-                if let Some(change) = unsent.conf_change {
+                if let Some(change) = request.conf_change {
                     self.answers.setback(change.id(), Setback::Rejected);
                 }
                 self.give_back(&mut rest.collect());
                 return false;
-            }
+            };
+            place.send(request);
         }
         true
+    }
+
+    /// A place in the line, unless it is broken or leads to somebody who does not lead any more: a line into nowhere
+    /// must not hold up what is meant for the next leader.
+    async fn place<'a>(&self, line: &'a Line) -> Option<mpsc::Permit<'a, pb::RelayRequest>> {
+        let mut leader = self.leader.clone();
+        tokio::select! {
+            biased;
+            place = line.requests.reserve() => place.ok(),
+            _ = leader.wait_for(|info| info.leader != Some(line.leader)) => None,
+        }
     }
 }
 

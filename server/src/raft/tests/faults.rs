@@ -164,3 +164,39 @@ async fn smallest_log_under_load() {
     }
     cluster.stop().await;
 }
+
+/// A leader whose packets vanish holds nobody up: what is meant for its successor does not wait behind what was meant
+/// for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn swallowed_leader_holds_nobody_up() {
+    let cluster = Cluster::start(3).await;
+    let old = cluster.leader().await;
+    let rest = others(old);
+    cluster.fill(rest[0], 0..3).await;
+    cluster.net.swallow(old, true);
+    let lost: Vec<_> = (0..60)
+        .map(|i| {
+            let raft = cluster.raft(rest[0]);
+            tokio::spawn(async move {
+                // One batch each, more than the line holds.
+                tokio::time::sleep(Duration::from_millis(2 * i)).await;
+                raft.propose(put(&format!("maybe{i}"), "v")).await.is_ok()
+            })
+        })
+        .collect();
+    eventually("a new leader", || {
+        let leader = cluster.raft(rest[0]).leader()?;
+        (leader != old).then_some(())
+    })
+    .await;
+    let start = Instant::now();
+    cluster.fill(rest[0], 3..6).await;
+    cluster.raft(rest[1]).read_index().await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2), "took {:?}", start.elapsed());
+    cluster.net.swallow(old, false);
+    cluster.settled().await;
+    for caller in lost {
+        caller.await.unwrap();
+    }
+    cluster.stop().await;
+}

@@ -20,6 +20,8 @@ pub struct MemoryNet {
     handlers: Mutex<HashMap<MemberId, Arc<dyn PeerHandler>>>,
     cut: watch::Sender<HashSet<(MemberId, MemberId)>>,
     delay: Mutex<Duration>,
+    /// Members whose packets vanish without anybody being told.
+    swallowed: watch::Sender<HashSet<MemberId>>,
     /// Snapshots that were sent.
     pub snapshots: std::sync::atomic::AtomicUsize,
 }
@@ -54,6 +56,24 @@ impl MemoryNet {
     /// Delays every message.
     pub fn slow_down(&self, delay: Duration) {
         *self.delay.lock() = delay;
+    }
+
+    /// Lets everything to and from a member vanish, or no more.
+    pub fn swallow(&self, id: MemberId, swallow: bool) {
+        self.swallowed.send_modify(|swallowed| {
+            if swallow {
+                swallowed.insert(id)
+            } else {
+                swallowed.remove(&id)
+            };
+        });
+    }
+
+    /// Returns once nothing between the two vanishes.
+    async fn passes(self: Arc<Self>, from: MemberId, to: MemberId) {
+        let mut swallowed = self.swallowed.subscribe();
+        let open = swallowed.wait_for(|gone| !gone.contains(&from) && !gone.contains(&to)).await;
+        drop(open);
     }
 
     fn handler(&self, from: MemberId, to: MemberId) -> Result<Arc<dyn PeerHandler>, PeerError> {
@@ -103,11 +123,16 @@ impl MemoryTransport {
     ) -> BoxStream<'static, T> {
         let broken = self.net.clone().broken(self.from, to);
         let delay = *self.net.delay.lock();
-        let delayed = requests.then(move |item| async move {
-            if !delay.is_zero() {
-                tokio::time::sleep(delay).await;
+        let (net, from) = (self.net.clone(), self.from);
+        let delayed = requests.then(move |item| {
+            let passes = net.clone().passes(from, to);
+            async move {
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                passes.await;
+                item
             }
-            item
         });
         delayed.take_until(Box::pin(broken)).boxed()
     }
@@ -115,6 +140,14 @@ impl MemoryTransport {
     fn answers<T: Send + 'static>(&self, to: MemberId, answers: Answers<T>) -> Answers<T> {
         let broken = self.net.clone().broken(self.from, to);
         let end = futures::stream::once(async { Err(unreachable()) });
+        let (net, from) = (self.net.clone(), self.from);
+        let answers = answers.then(move |answer| {
+            let passes = net.clone().passes(from, to);
+            async move {
+                passes.await;
+                answer
+            }
+        });
         answers.take_until(Box::pin(broken)).chain(end).boxed()
     }
 
@@ -126,8 +159,12 @@ impl MemoryTransport {
         let handler = self.net.handler(self.from, to);
         let broken = self.net.clone().broken(self.from, to);
         let delay = *self.net.delay.lock();
+        let passes = self.net.clone().passes(self.from, to);
         Box::pin(async move {
             tokio::time::sleep(delay).await;
+            if tokio::time::timeout(Duration::from_millis(100), passes).await.is_err() {
+                return Err(PeerError::Timeout);
+            }
             tokio::select! {
                 () = broken => Err(unreachable()),
                 answer = call(handler?) => answer,
