@@ -190,8 +190,9 @@ impl RecoverCommand {
 
     fn request(&self, inventory: &Inventory) -> Result<RecoverRequest> {
         let source = match (&self.from_data_dir, inventory) {
-            (Some(path), _) => SourceRequest::DataDir {
+            (Some(path), Inventory::Survivor(survivor)) => SourceRequest::DataDir {
                 path: absolute(path)?,
+                server: survivor.server,
                 wal_dir: self.from_wal_dir.as_deref().map(absolute).transpose()?,
                 tail: self.tail,
             },
@@ -199,7 +200,7 @@ impl RecoverCommand {
                 id: backup.manifest.id.to_string(),
                 cluster_id: backup.manifest.cluster_id.clone(),
             },
-            (None, Inventory::Survivor(_)) => {
+            (None, Inventory::Survivor(_)) | (Some(_), Inventory::Backup(_)) => {
                 return Err(AgentError::configuration("no source", "Give --from-data-dir."));
             }
         };

@@ -10,12 +10,13 @@ use quorate_proto::etcdserverpb::{InternalRaftRequest, TxnRequest, request_op};
 use quorate_proto::raftpb;
 use serde::Serialize;
 
+use super::quorate_dir;
 use crate::error::{AgentError, Result};
 use crate::manifest::{Manifest, MemberFacts};
 use crate::take::file_error;
 
 /// Tail entries that are described one by one; further ones are only counted.
-const TAIL_SHOWN_MAX: usize = 20;
+pub(super) const TAIL_SHOWN_MAX: usize = 20;
 /// Longest key shown.
 const KEY_SHOWN_MAX: usize = 60;
 
@@ -29,19 +30,31 @@ pub enum Inventory {
     Backup(Box<BackupFacts>),
 }
 
+/// Whose data directory it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerKind {
+    /// etcd's.
+    Etcd,
+    /// Quorate's.
+    Quorate,
+}
+
 /// What a survivor's data directory holds.
 #[derive(Clone, Debug, Serialize)]
 pub struct SurvivorFacts {
+    /// Whose data directory it is.
+    pub server: ServerKind,
     /// Cluster id, hexadecimal.
     pub cluster_id: String,
     /// Member id, hexadecimal.
     pub member_id: String,
     /// Members as the database knows them.
     pub members: Vec<MemberFacts>,
-    /// Newest revision in the database, before the log is replayed.
-    pub database_revision: i64,
+    /// Newest revision in the database, before the log is replayed; `None` where only the server can read it.
+    pub database_revision: Option<i64>,
     /// Entries in the log that are not in the database yet, the tail included. A copied database alone loses them.
-    pub n_pending: u64,
+    pub n_pending: Option<u64>,
     /// Index of the last entry known to be committed.
     pub commit_index: u64,
     /// Index of the last entry.
@@ -113,6 +126,9 @@ pub async fn read_survivor(path: &Path, wal_dir: Option<&Path>) -> Result<Surviv
 }
 
 fn read_blocking(data_dir: &DataDir) -> Result<SurvivorFacts> {
+    if quorate_dir::is_quorate(data_dir) {
+        return quorate_dir::read(data_dir);
+    }
     let is_idle = data_dir.is_idle().map_err(|error| {
         AgentError::refused(
             format!("{} is no data directory of etcd: {error}", data_dir.root().display()),
@@ -132,11 +148,14 @@ fn read_blocking(data_dir: &DataDir) -> Result<SurvivorFacts> {
     let tail: quorate_etcd_files::Result<Vec<_>> = tail.collect();
     let last_index = replay.last_index().max(survivor.consistent_index());
     Ok(SurvivorFacts {
+        server: ServerKind::Etcd,
         cluster_id: format!("{:x}", replay.metadata.cluster_id()),
         member_id: format!("{:x}", replay.metadata.node_id()),
         members: read_members(&survivor).map_err(file_error)?,
-        database_revision: snapfile::current_revision(survivor.database()).map_err(file_error)?,
-        n_pending: last_index - survivor.consistent_index(),
+        database_revision: Some(
+            snapfile::current_revision(survivor.database()).map_err(file_error)?,
+        ),
+        n_pending: Some(last_index - survivor.consistent_index()),
         commit_index: last_index - n_tail,
         last_index,
         tail: tail.map_err(file_error)?,
@@ -149,20 +168,26 @@ fn read_members(survivor: &Survivor) -> quorate_etcd_files::Result<Vec<MemberFac
     for row in rows.rows()? {
         let (_, json) = row?;
         if let Some(member) = Member::from_json(&json) {
-            members.push(MemberFacts {
-                id: format!("{:x}", member.id),
-                name: member.name,
-                peer_urls: member.peer_urls,
-                client_urls: member.client_urls,
-                is_learner: member.is_learner,
-            });
+            members.push(member_facts(member));
         }
     }
     members.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(members)
 }
 
-fn describe(entry: &raftpb::Entry) -> TailEntry {
+/// A member as it is shown.
+pub(super) fn member_facts(member: Member) -> MemberFacts {
+    MemberFacts {
+        id: format!("{:x}", member.id),
+        name: member.name,
+        peer_urls: member.peer_urls,
+        client_urls: member.client_urls,
+        is_learner: member.is_learner,
+    }
+}
+
+/// What an entry would do, in words.
+pub(super) fn describe(entry: &raftpb::Entry) -> TailEntry {
     let index = entry.index();
     if entry.r#type() != raftpb::EntryType::EntryNormal {
         return TailEntry { index, what: "change the members".into() };

@@ -148,6 +148,7 @@ fn note(steps: &mut Vec<(String, Progress)>, step: &str, progress: Progress) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::inventory::ServerKind;
     use super::super::request::{MemberTarget, SourceRequest, Tail};
     use super::*;
 
@@ -156,6 +157,7 @@ mod tests {
             source: SourceRequest::DataDir {
                 path: "/var/lib/etcd".into(),
                 wal_dir: None,
+                server: ServerKind::Etcd,
                 tail: Tail::Keep,
             },
             members: vec![MemberTarget {

@@ -15,12 +15,13 @@ mod execute;
 mod inventory;
 mod journal;
 mod plan;
+mod quorate_dir;
 mod request;
 mod steps;
 mod workspace;
 
 pub use execute::{execute, undo};
-pub use inventory::{BackupFacts, Inventory, SurvivorFacts, TailEntry, read_survivor};
+pub use inventory::{BackupFacts, Inventory, ServerKind, SurvivorFacts, TailEntry, read_survivor};
 pub use journal::{Journal, Progress};
 pub use plan::{Plan, PlannedStep, make_plan};
 pub use request::{MemberTarget, RecoverRequest, SourceRequest, Tail};

@@ -59,10 +59,12 @@ fn found(inventory: &Inventory) -> Vec<String> {
         }) => {
             let name = inventory.source_member().map_or("", |member| member.name.as_str());
             lines.push(format!("survivor {name} (member {member_id}), its process is down"));
-            lines.push(format!(
-                "database up to revision {database_revision}, {n_pending} log entries behind it \
-                 (committed up to {commit_index}, last {last_index})"
-            ));
+            if let (Some(revision), Some(n_pending)) = (database_revision, n_pending) {
+                lines.push(format!(
+                    "database up to revision {revision}, {n_pending} log entries behind it"
+                ));
+            }
+            lines.push(format!("log committed up to entry {commit_index}, last {last_index}"));
         }
         Inventory::Backup(backup) => {
             let BackupFacts { manifest, age_seconds } = &**backup;

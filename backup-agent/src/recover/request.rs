@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use quorate_etcd_files::datadir::InitialUrls;
 use serde::{Deserialize, Serialize};
 
+use super::inventory::ServerKind;
+
 /// Where the data comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -15,6 +17,8 @@ pub enum SourceRequest {
         path: PathBuf,
         /// Its log, where that is elsewhere.
         wal_dir: Option<PathBuf>,
+        /// Whose it is.
+        server: ServerKind,
         /// What to do with entries not known to be committed.
         tail: Tail,
     },

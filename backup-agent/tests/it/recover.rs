@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use quorate_client::proto::etcdserverpb as pb;
 
-use crate::support::{Agent, Cluster, S3Server, client, etcd_binary, get_all, put_many};
+use crate::support::{Agent, Cluster, QUORATE, S3Server, client, get_all, put_many, server_binary};
 
 /// A script that starts members as an operator's hook would, and the processes it started.
 struct Hook {
@@ -27,7 +27,7 @@ impl Hook {
 echo $! >> pids
 "#,
             root = hook.directory.path().display(),
-            binary = etcd_binary(version).display(),
+            binary = server_binary(version).display(),
         ));
         hook
     }
@@ -96,11 +96,21 @@ async fn write_until(stop: Arc<AtomicBool>, endpoint: String) -> Vec<(String, i6
 }
 
 /// Three members, one dies, then under load the leader, then the survivor is stopped too: `recover` brings three members
-/// back with every acknowledged write at its old revision, confirms that they agree, and never wrote to the survivor's
-/// directory. Run again it finds all done.
+/// back with every acknowledged write, confirms that they agree, and never wrote to the survivor's directory. Run again
+/// it finds all done.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_survivor_brings_back_every_acknowledged_write() {
-    let mut cluster = Cluster::start("3.7.1", 3).await;
+async fn one_survivor_of_etcd_brings_back_every_acknowledged_write() {
+    survivor_brings_back_every_acknowledged_write("3.7.1", 3).await;
+}
+
+/// The same with a Quorate cluster, brought back as a cluster of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_survivor_of_quorate_brings_back_every_acknowledged_write() {
+    survivor_brings_back_every_acknowledged_write(QUORATE, 1).await;
+}
+
+async fn survivor_brings_back_every_acknowledged_write(version: &str, n_back: usize) {
+    let mut cluster = Cluster::start(version, 3).await;
     put_many(&client(&cluster.endpoints()).await, "before", 50, 20).await;
     let leader = cluster.leader().await;
     let (lost, survivor) = ((leader + 1) % 3, (leader + 2) % 3);
@@ -122,19 +132,25 @@ async fn one_survivor_brings_back_every_acknowledged_write() {
 
     let source = cluster.members[survivor].data_dir.clone();
     let before = tree(&source);
-    let hook = Hook::new("3.7.1");
+    let hook = Hook::new(version);
     let server = S3Server::start().await;
     let work = tempfile::tempdir().expect("a temporary directory");
     let agent = Agent::with_s3(&server, "rescue")
         .with("--from-data-dir", text(&source))
         .with("--data-dir", text(&work.path().join("new")))
         .with("--work-dir", text(&work.path().join("work")))
-        .with("--server-binary", text(&etcd_binary("3.7.1")))
+        .with("--server-binary", text(&server_binary(version)))
         .with("--start-hook", &hook.command())
-        .with("--wait", "60");
+        .with("--wait", "30");
+    let survivor = &cluster.members[survivor];
+    let agent = match n_back {
+        1 => agent.with("--initial-cluster", &format!("{}={}", survivor.name, survivor.peer_url)),
+        _ => agent,
+    };
 
     let plan = agent.run(&["recover", "--dry-run"]).await.ok().stdout;
-    assert!(plan.contains("etcdutl snapshot restore") && plan.contains("member promote"), "{plan}");
+    assert!(plan.contains("etcdutl snapshot restore"), "{plan}");
+    assert_eq!(plan.matches("member promote").count(), n_back - 1, "{plan}");
     assert!(!work.path().join("work").exists(), "a dry run does nothing");
     // Without a terminal nobody can be asked, so nothing is done without --yes.
     agent.run(&["recover"]).await.fails(7);
@@ -143,8 +159,7 @@ async fn one_survivor_brings_back_every_acknowledged_write() {
     let done = ran.json()["done"].as_array().expect("steps").len();
     assert_eq!(tree(&source), before, "the survivor's directory is only read");
 
-    let endpoints = cluster.endpoints();
-    let recovered = client(&endpoints).await;
+    let recovered = client(&survivor.client_url).await;
     let (pairs, _) = get_all(&recovered).await;
     for (key, revision) in &acknowledged {
         // Writers share keys, so a later writer's revision may be there.
@@ -153,7 +168,7 @@ async fn one_survivor_brings_back_every_acknowledged_write() {
     }
     assert_eq!(pairs.keys().filter(|key| key.starts_with(b"before/")).count(), 50);
     let members = recovered.cluster().member_list().await.expect("a list").members;
-    assert_eq!(members.len(), 3);
+    assert_eq!(members.len(), n_back);
     assert!(members.iter().all(|member| !member.is_learner));
 
     // Both the rescued state and the fresh one are in the store now.
@@ -174,7 +189,7 @@ async fn a_live_member_stops_the_recovery() {
         .with("--from-data-dir", text(&cluster.members[0].data_dir))
         .with("--data-dir", text(&work.path().join("new")))
         .with("--work-dir", text(&work.path().join("work")))
-        .with("--server-binary", text(&etcd_binary("3.7.1")));
+        .with("--server-binary", text(&server_binary("3.7.1")));
     let ran = agent.run(&["recover", "--yes"]).await.fails(7);
     assert!(ran.stderr.contains("running server"), "{}", ran.stderr);
 
@@ -207,7 +222,7 @@ async fn a_backup_brings_a_cluster_back_and_can_be_resumed_and_undone() {
         .with("--from-backup", "latest")
         .with("--data-dir", text(&data_dir))
         .with("--work-dir", text(&work.path().join("work")))
-        .with("--server-binary", text(&etcd_binary("3.5.1")))
+        .with("--server-binary", text(&server_binary("3.5.1")))
         .with("--start-hook", &hook.command())
         .with("--wait", "30");
     let ran = agent.run(&["recover", "--yes"]).await.fails(8);

@@ -2,7 +2,7 @@
 
 use quorate_client::proto::etcdserverpb as pb;
 
-use crate::support::{Agent, Cluster, S3Server, client, etcd_binary, get_all, put_many};
+use crate::support::{Agent, Cluster, QUORATE, S3Server, client, get_all, put_many, server_binary};
 
 /// A restored directory boots real etcd with the same keys, mod revisions, revision and leases; the old member ids are
 /// not in it; the drill agrees.
@@ -42,7 +42,7 @@ async fn a_restored_directory_boots_the_same() {
     let left = restored_client.lease().time_to_live(77, true).await.expect("the lease");
     assert_eq!((left.granted_ttl, &left.keys[..]), (3600, &["leased".into()][..]));
 
-    let binary = etcd_binary("3.7.1");
+    let binary = server_binary("3.7.1");
     let report = store
         .with("--server-binary", binary.to_str().expect("text"))
         .run(&["drill", "--output", "json"])
@@ -80,4 +80,23 @@ async fn a_bumped_restore_is_above_and_compacted() {
     let old = pb::RangeRequest { key: "k/00000".into(), revision, ..Default::default() };
     let error = restored_client.kv().range(old).await.expect_err("compacted");
     assert!(error.message().contains("compacted"), "{error}");
+}
+
+/// A backup of Quorate boots in real etcd, and one of real etcd boots in Quorate: the drill compares HashKV with either
+/// server.
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_go_both_ways() {
+    for (from, into) in [(QUORATE, "3.7.1"), ("3.7.1", QUORATE)] {
+        let cluster = Cluster::start(from, 1).await;
+        put_many(&client(&cluster.endpoints()).await, "k", 25, 40).await;
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = Agent::with_directory(directory.path());
+        let take = store.clone().with("--endpoints", &cluster.endpoints());
+        let manifest = take.run(&["backup", "now", "--output", "json"]).await.ok().json();
+        let binary = server_binary(into);
+        let drill = store.with("--server-binary", binary.to_str().expect("text"));
+        let report = drill.run(&["drill", "--output", "json"]).await.ok().json();
+        assert_eq!(report["hash_kv"], manifest["snapshot"]["hash_kv"], "{from} into {into}");
+        assert_eq!(report["revision"], manifest["snapshot"]["revision"]);
+    }
 }

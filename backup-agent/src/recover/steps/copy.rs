@@ -60,10 +60,7 @@ impl Step for CopyDataDir {
         if (copy.database_revision, copy.last_index)
             == (original.database_revision, original.last_index)
         {
-            return Ok(format!(
-                "revision {} in the database, log up to entry {}",
-                copy.database_revision, copy.last_index
-            ));
+            return Ok(format!("log up to entry {}", copy.last_index));
         }
         Err(AgentError::damaged("the copy differs from the original: did its server start?"))
     }

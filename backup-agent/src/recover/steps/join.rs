@@ -70,8 +70,14 @@ impl Step for Join {
         let leader =
             workspace.client(workspace.request.first()).await?.maintenance().status().await;
         let leader = leader.map_err(|error| AgentError::Cluster { what: error.to_string() })?;
-        let applied = leader.raft_applied_index;
-        wait_for(workspace, member, |status| status.raft_applied_index >= applied).await?;
+        let (applied, revision) =
+            (leader.raft_applied_index, leader.header.unwrap_or_default().revision);
+        // The revision too: a member that got the log but not the restored state would have applied all of it.
+        wait_for(workspace, member, |status| {
+            status.raft_applied_index >= applied
+                && status.header.is_some_and(|header| header.revision >= revision)
+        })
+        .await?;
         Ok(format!("member {:x} votes and has applied {applied} entries", voter.id))
     }
 

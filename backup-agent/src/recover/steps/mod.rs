@@ -5,6 +5,7 @@ mod confirm;
 mod copy;
 mod fence;
 mod fetch;
+mod isolate;
 mod join;
 mod replay;
 mod restore;

@@ -12,9 +12,9 @@ use crate::drill::is_auth_error;
 use crate::durable::{create_private_file, part_path, seal_file};
 use crate::error::{AgentError, Result};
 use crate::loopback_server::{LoopbackOptions, LoopbackServer};
-use crate::recover::inventory::Inventory;
+use crate::recover::inventory::{Inventory, ServerKind};
 use crate::recover::plan::PlannedStep;
-use crate::recover::request::RecoverRequest;
+use crate::recover::request::{RecoverRequest, SourceRequest};
 use crate::recover::workspace::Workspace;
 use crate::take::{file_error, inspect, stream};
 
@@ -47,7 +47,8 @@ impl Step for Replay {
             binary: workspace.request.server_binary.clone(),
             data_dir: workspace.copy(),
             name: name.filter(|name| !name.is_empty()).unwrap_or_else(|| "survivor".into()),
-            is_force_new_cluster: true,
+            // A Quorate copy is a cluster of one already.
+            is_force_new_cluster: is_etcd(&workspace.request),
             log_file: workspace.replay_log(),
             credentials: workspace.access.credentials.clone(),
         })
@@ -56,6 +57,12 @@ impl Step for Replay {
         let streamed = take_snapshot(&server, &part).await;
         server.stop().await?;
         if !streamed? {
+            if !is_etcd(&workspace.request) {
+                return Err(AgentError::refused(
+                    "auth is on, and the replaying server wants to know who asks",
+                    "Give --user and --password-file of a user with the root role.",
+                ));
+            }
             let database = workspace.copy().join("member").join("snap").join("db");
             let made = part.clone();
             let imaged = tokio::task::spawn_blocking(move || image(&database, &made));
@@ -67,11 +74,12 @@ impl Step for Replay {
     async fn check(&self, workspace: &Workspace) -> Result<String> {
         let content = inspect(&workspace.snapshot()).await?;
         if let Inventory::Survivor(survivor) = &workspace.inventory
-            && content.revision < survivor.database_revision
+            && let Some(revision) = survivor.database_revision
+            && content.revision < revision
         {
             return Err(AgentError::damaged(format!(
-                "the snapshot ends at revision {}, the survivor's database had {}",
-                content.revision, survivor.database_revision
+                "the snapshot ends at revision {}, the survivor's database had {revision}",
+                content.revision
             )));
         }
         Ok(format!("revision {}, {} keys", content.revision, content.total_keys))
@@ -80,6 +88,10 @@ impl Step for Replay {
     async fn undo(&self, workspace: &Workspace) -> Result<String> {
         super::fetch::remove_snapshot(workspace)
     }
+}
+
+fn is_etcd(request: &RecoverRequest) -> bool {
+    matches!(request.source, SourceRequest::DataDir { server: ServerKind::Etcd, .. })
 }
 
 /// Streams a snapshot; false where the server wants credentials nobody gave.

@@ -167,16 +167,19 @@ pub async fn wait_for(
     loop {
         let last = match status(workspace, member).await {
             Ok(status) if wanted(&status) => return Ok(status),
-            Ok(status) => format!(
-                "member {:x} answers, and is not ready",
-                status.header.unwrap_or_default().member_id
-            ),
+            Ok(status) => {
+                let header = status.header.unwrap_or_default();
+                format!(
+                    "member {:x} answers with revision {} and {} applied entries",
+                    header.member_id, header.revision, status.raft_applied_index
+                )
+            }
             Err(error) => error.to_string(),
         };
         if Instant::now() >= deadline {
             return Err(AgentError::Cluster {
                 what: format!(
-                    "{} was not there within {} s: {last}",
+                    "{} was not ready within {} s: {last}",
                     member.name, workspace.request.wait_seconds
                 ),
             });

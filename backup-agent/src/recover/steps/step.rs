@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{backup, confirm, copy, fence, fetch, join, replay, restore, start, tail};
+use super::{backup, confirm, copy, fence, fetch, isolate, join, replay, restore, start, tail};
 use crate::error::Result;
+use crate::recover::inventory::ServerKind;
 use crate::recover::plan::PlannedStep;
 use crate::recover::request::{RecoverRequest, SourceRequest, Tail};
 use crate::recover::workspace::Workspace;
@@ -27,10 +28,12 @@ pub trait Step: Send + Sync {
 pub fn build(request: &RecoverRequest, has_store: bool) -> Vec<Box<dyn Step>> {
     let mut steps: Vec<Box<dyn Step>> = vec![Box::new(fence::Fence)];
     match &request.source {
-        SourceRequest::DataDir { tail, .. } => {
+        SourceRequest::DataDir { tail, server, .. } => {
             steps.push(Box::new(copy::CopyDataDir));
-            if *tail == Tail::Keep {
-                steps.push(Box::new(tail::KeepTail));
+            match (server, tail) {
+                (ServerKind::Quorate, _) => steps.push(Box::new(isolate::Isolate)),
+                (ServerKind::Etcd, Tail::Keep) => steps.push(Box::new(tail::KeepTail)),
+                (ServerKind::Etcd, Tail::CommittedOnly) => {}
             }
             steps.push(Box::new(replay::Replay));
             if has_store {

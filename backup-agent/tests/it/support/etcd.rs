@@ -10,6 +10,9 @@ use quorate_client::proto::etcdserverpb as pb;
 use quorate_client::{Client, Config};
 use tempfile::TempDir;
 
+/// Names our own server where a version of etcd could stand.
+pub const QUORATE: &str = "quorate";
+
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Path of a program of a real etcd release, which `cargo xtask reference` puts there.
@@ -21,14 +24,29 @@ pub fn tool(version: &str, program: &str) -> PathBuf {
     path
 }
 
-/// Path of a real etcd.
-pub fn etcd_binary(version: &str) -> PathBuf {
-    tool(version, "etcd")
+/// Path of a server: a real etcd by its version, or [`QUORATE`].
+pub fn server_binary(version: &str) -> PathBuf {
+    if version != QUORATE {
+        return tool(version, "etcd");
+    }
+    let beside =
+        Path::new(env!("CARGO_BIN_EXE_quorate-backup-agent")).with_file_name("quorate-server");
+    let path = std::env::var_os("QUORATE_TEST_SERVER").map_or(beside, PathBuf::from);
+    assert!(path.exists(), "{} is missing: run `cargo build -p quorate-server`", path.display());
+    path
 }
 
-/// Ports nobody listens on, all different.
+/// Ports nobody listens on, all different. They lie below those the system gives to outgoing connections, which would
+/// otherwise take one before its server does.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"));
+    let listeners = [(); N].map(|()| {
+        loop {
+            let port = rand::random_range(10_000..32_000);
+            if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+                break listener;
+            }
+        }
+    });
     listeners.map(|listener| listener.local_addr().expect("an address").port())
 }
 
@@ -63,7 +81,7 @@ impl Cluster {
                 }
             })
             .collect();
-        let mut cluster = Self { members, binary: etcd_binary(version), directory };
+        let mut cluster = Self { members, binary: server_binary(version), directory };
         for index in 0..n {
             cluster.spawn(index, &[]);
         }
@@ -82,7 +100,7 @@ impl Cluster {
             process: None,
         };
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut cluster = Self { members: vec![member], binary: etcd_binary(version), directory };
+        let mut cluster = Self { members: vec![member], binary: server_binary(version), directory };
         cluster.spawn(0, &[]);
         cluster.wait_ready().await;
         cluster
