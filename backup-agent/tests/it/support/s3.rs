@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
+use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -104,6 +105,8 @@ async fn serve(listener: TcpListener, service: S3Service, faults: Arc<Faults>) {
                 let (service, faults) = (service.clone(), Arc::clone(&faults));
                 async move {
                     if let Some(status) = fault(&faults, &request) {
+                        // An answer before the body has come would break the connection instead.
+                        let _ = request.into_body().collect().await;
                         let mut refused = Response::new(Body::empty());
                         *refused.status_mut() = status;
                         return Ok::<_, Infallible>(refused);
