@@ -22,6 +22,7 @@ use super::leader::{Heard, LeaderInfo, LeaderWatch, Role};
 use super::leading::{Leading, Refusal};
 use super::log::{self, LogIdentity, Opened};
 use super::machine::Machine;
+use super::membership::Membership;
 use super::network::Network;
 use super::read;
 use super::relay::{Relay, RelayAnswers};
@@ -54,9 +55,11 @@ impl<O: Send + 'static> Raft<O> {
         let Surroundings { transport, disk, observer, is_removed } = surroundings;
         remove_left_overs(disk.as_ref(), &config.snap_dir)
             .map_err(|error| Fatal::new(format_args!("{}: {error}", config.snap_dir.display())))?;
-        let opened = open_log(&config, &machine, &transport, &disk, &observer).await?;
+        let addresses = Arc::new(Addresses::new(transport.clone()));
+        let opened = open_log(&config, &machine, &addresses, &disk, &observer).await?;
         let Opened { store, thread: writer_thread, applied, newest } = opened;
-        transport.update_peers(&newest);
+        addresses.applied(&applied.membership.membership);
+        addresses.seen(&newest);
 
         let progress = Arc::new(Progress::new(&applied));
         let waiters = Arc::new(Waiters::new());
@@ -126,6 +129,8 @@ impl<O: Send + 'static> Raft<O> {
             answers,
         };
         spawn_tasks(&shared, heard, leader_info, relay_task, relay_items, read_waiters);
+        let stopped = shared.stopping.clone().cancelled_owned();
+        spawn_until(stopped, watch_membership(shared.clone(), addresses));
         Ok(Raft { shared })
     }
 }
@@ -133,7 +138,7 @@ impl<O: Send + 'static> Raft<O> {
 async fn open_log<M: Machine>(
     config: &RaftConfig,
     machine: &M,
-    transport: &SharedTransport,
+    addresses: &Arc<Addresses>,
     disk: &Arc<dyn Disk>,
     observer: &Arc<dyn Observer>,
 ) -> Result<Opened, Fatal> {
@@ -147,10 +152,8 @@ async fn open_log<M: Machine>(
         options: Options::default(),
     };
     let (disk, observer, applied) = (disk.clone(), observer.clone(), machine.applied());
-    let transport = transport.clone();
-    let seen = Arc::new(move |membership: &super::membership::Membership| {
-        transport.update_peers(membership);
-    });
+    let addresses = addresses.clone();
+    let seen = Arc::new(move |membership: &Membership| addresses.seen(membership));
     let open = move || log::open(disk, &identity, applied, seen, observer);
     tokio::task::spawn_blocking(open).await.map_err(Fatal::new)?
 }
@@ -209,7 +212,7 @@ fn spawn_tasks<O: Send + 'static>(
     spawn_until(until_stop(stopping), leader_watch.run());
     spawn_until(until_stop(stopping), relay.run(relay_items));
     spawn_until(until_stop(stopping), read::collect(shared.clone(), read_waiters));
-    spawn_until(until_stop(stopping), watch_membership(shared.clone()));
+    spawn_until(until_stop(stopping), watch_removal(shared.clone()));
     spawn_until(until_stop(stopping), watch_fatal(shared.clone()));
     spawn_until(until_stop(stopping), welcome_joining(shared.clone()));
 }
@@ -226,13 +229,61 @@ fn spawn_until(
     });
 }
 
-/// Keeps the transport's addresses as they are applied. (Those in the log are told by the log itself.)
-async fn watch_membership<O>(shared: Arc<Shared<O>>) {
-    let mut membership = shared.progress.membership.subscribe();
-    while membership.changed().await.is_ok() {
-        let stored = membership.borrow_and_update().clone();
-        shared.transport.update_peers(&stored.membership);
+/// Which addresses the transport is told: those in force, and those of the newest change in the log, which may not come
+/// into force and so takes nobody away.
+struct Addresses {
+    transport: SharedTransport,
+    known: parking_lot::Mutex<(Membership, Option<Membership>)>,
+}
+
+impl Addresses {
+    fn new(transport: SharedTransport) -> Addresses {
+        Addresses { transport, known: parking_lot::Mutex::default() }
     }
+
+    fn applied(&self, membership: &Membership) {
+        let mut known = self.known.lock();
+        known.0 = membership.clone();
+        if known.1.as_ref() == Some(membership) {
+            known.1 = None;
+        }
+        self.tell(&known);
+    }
+
+    fn seen(&self, membership: &Membership) {
+        let mut known = self.known.lock();
+        known.1 = Some(membership.clone());
+        self.tell(&known);
+    }
+
+    fn tell(&self, (applied, seen): &(Membership, Option<Membership>)) {
+        let mut all = applied.clone();
+        if let Some(seen) = seen {
+            all.members.extend(seen.members.clone());
+        }
+        self.transport.update_peers(&all);
+    }
+}
+
+/// Tells the transport of memberships as they are applied.
+async fn watch_membership<O>(shared: Arc<Shared<O>>, addresses: Arc<Addresses>) {
+    let mut membership = shared.progress.membership.subscribe();
+    loop {
+        let stored = membership.borrow_and_update().clone();
+        addresses.applied(&stored.membership);
+        if membership.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Passes on what the transport was told about this member.
+async fn watch_removal<O>(shared: Arc<Shared<O>>) {
+    let mut told = shared.transport.told_removed();
+    if told.wait_for(|removed| *removed).await.is_ok() {
+        shared.removed.send_replace(true);
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Brings errors of the log and of openraft to where the node looks for them.

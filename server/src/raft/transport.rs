@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use quorate_proto::quoratepb as pb;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::membership::Membership;
@@ -113,6 +114,9 @@ pub trait PeerTransport: Send + Sync + 'static {
     ) -> Call<pb::ForwardResponse>;
     /// What is known about a peer.
     fn stats(&self, peer: MemberId) -> PeerStats;
+    /// Becomes true when a peer has said, outside of any call of raft's, that this member has been removed. A learner
+    /// never calls anybody by itself, and nobody calls it any more.
+    fn told_removed(&self) -> watch::Receiver<bool>;
 }
 
 /// The receiving end, implemented by raft itself; a transport calls it for what arrives.

@@ -96,9 +96,7 @@ impl RequestIds {
     }
 
     pub(super) fn next(&self) -> u64 {
-        // Only the lower six bytes count up, so that the member's part stays what it is.
-        let next = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-        next
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 

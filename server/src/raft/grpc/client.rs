@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 use quorate_proto::quoratepb as pb;
 use quorate_proto::quoratepb::peer_client::PeerClient;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
@@ -42,6 +43,7 @@ struct Inner {
     election: Duration,
     runtime: Handle,
     peers: RwLock<HashMap<MemberId, Arc<PeerLink>>>,
+    removed: watch::Sender<bool>,
 }
 
 impl GrpcTransport {
@@ -53,7 +55,8 @@ impl GrpcTransport {
         election: Duration,
     ) -> GrpcTransport {
         let (runtime, peers) = (Handle::current(), RwLock::default());
-        let inner = Inner { identity, dialer, heartbeat, election, runtime, peers };
+        let removed = watch::Sender::new(false);
+        let inner = Inner { identity, dialer, heartbeat, election, runtime, peers, removed };
         GrpcTransport { inner: Arc::new(inner) }
     }
 }
@@ -192,6 +195,7 @@ impl Inner {
         let limit = self.election.max(PING_MIN);
         let mut ticks = tokio::time::interval((5 * self.heartbeat).max(PING_MIN).min(limit));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_stranger = false;
         loop {
             ticks.tick().await;
             if !self.peers.read().get(&peer.id).is_some_and(|known| Arc::ptr_eq(known, &peer)) {
@@ -203,19 +207,44 @@ impl Inner {
                 self.call(peer.id, Lane::Control, message, Some(limit), |mut client, request| {
                     async move { client.forward(request).await }.boxed()
                 });
-            let id = format_args!("{:x}", peer.id).to_string();
-            match ping.await {
-                Ok(_) => {
-                    if peer.answered(start.elapsed()) {
-                        tracing::info!(peer = id, "peer became active");
-                    }
+            self.note_ping(&peer, ping.await.map(|_| start.elapsed()), &mut is_stranger);
+        }
+    }
+
+    fn note_ping(
+        &self,
+        peer: &PeerLink,
+        answer: Result<Duration, PeerError>,
+        is_stranger: &mut bool,
+    ) {
+        let id = format!("{:x}", peer.id);
+        let error = match answer {
+            Ok(round_trip) => {
+                *is_stranger = false;
+                if peer.answered(round_trip) {
+                    tracing::info!(peer = id, "peer became active");
                 }
-                Err(error) => {
-                    if peer.silent() {
-                        tracing::warn!(peer = id, %error, "lost the connection to a peer");
-                    }
-                }
+                return;
             }
+            Err(error) => error,
+        };
+        if peer.silent() {
+            tracing::warn!(peer = id, %error, "lost the connection to a peer");
+        }
+        match error {
+            PeerError::Removed => {
+                self.removed.send_if_modified(|removed| !std::mem::replace(removed, true));
+            }
+            PeerError::ClusterMismatch { ours, theirs } if !*is_stranger => {
+                *is_stranger = true;
+                tracing::error!(
+                    peer = id,
+                    local_cluster_id = format_args!("{ours:x}"),
+                    remote_cluster_id = theirs,
+                    "request sent was ignored by remote peer due to cluster ID mismatch"
+                );
+            }
+            _ => {}
         }
     }
 }
@@ -334,5 +363,9 @@ impl PeerTransport for GrpcTransport {
 
     fn stats(&self, peer: MemberId) -> PeerStats {
         self.inner.peers.read().get(&peer).map(|peer| peer.stats()).unwrap_or_default()
+    }
+
+    fn told_removed(&self) -> watch::Receiver<bool> {
+        self.inner.removed.subscribe()
     }
 }

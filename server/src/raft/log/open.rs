@@ -76,7 +76,7 @@ pub(in crate::raft) fn open(
     }
     let newest = found.newest.clone().unwrap_or_else(|| applied.membership.membership.clone());
     let mut view = View::new(purged, last, boot.places_after(purged), found.known);
-    let hard_state = boot.replay.hard_state.clone();
+    let hard_state = boot.replay.hard_state;
     view.vote = vote(&hard_state);
     view.committed = Some(boot.committed(&hard_state, purged, last)?);
     let view = Arc::new(Mutex::new(view));

@@ -4,6 +4,7 @@
 //! The queue needs no limit of its own: what is in it is bounded by the proposals a leader admits and by the appends
 //! that openraft keeps under way.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,18 @@ struct QueueState {
     ops: Vec<Op>,
     /// Set once the thread has ended: nothing is written any more.
     end: Option<Fatal>,
+}
+
+impl Queue {
+    /// Nothing is written any more: all that wait hear of it, and all that come.
+    fn close(&self, end: &Fatal) {
+        let left = {
+            let mut state = self.state.lock();
+            state.end = Some(end.clone());
+            std::mem::take(&mut state.ops)
+        };
+        left.into_iter().for_each(|op| op.fail(end));
+    }
 }
 
 impl QueueState {
@@ -146,13 +159,23 @@ impl WriterThread {
         let handle = WriterHandle { queue: queue.clone(), fatal };
         let thread = std::thread::Builder::new()
             .name("wal-writer".to_owned())
-            .spawn(move || self.run(&queue, &fatal_tx))
+            .spawn(move || {
+                // A writer that has panicked has written who knows what: the member must not go on either.
+                let run = AssertUnwindSafe(|| self.run(&queue, &fatal_tx));
+                let end = catch_unwind(run).unwrap_or_else(|_| {
+                    let panicked = Fatal::new("the log writer has panicked");
+                    fatal_tx.send_replace(Some(panicked.clone()));
+                    panicked
+                });
+                queue.close(&end);
+            })
             .map_err(|error| Fatal::new(format_args!("start the log writer: {error}")))?;
         Ok((handle, thread))
     }
 
-    fn run(mut self, queue: &Queue, fatal: &watch::Sender<Option<Fatal>>) {
-        let end = loop {
+    /// Writes until the end; returns why nothing can be written any more.
+    fn run(mut self, queue: &Queue, fatal: &watch::Sender<Option<Fatal>>) -> Fatal {
+        loop {
             let mut group = Group::default();
             let result = self.write_group(next_group(queue), &mut group);
             if let Err(error) = &result {
@@ -167,17 +190,11 @@ impl WriterThread {
                 let _ = done.send(result.clone());
             }
             match result {
-                Err(error) => break error,
-                Ok(()) if group.is_last => break Fatal::new("the write-ahead log is closed"),
+                Err(error) => return error,
+                Ok(()) if group.is_last => return Fatal::new("the write-ahead log is closed"),
                 Ok(()) => self.purge(group.purge_below),
             }
-        };
-        let left = {
-            let mut state = queue.state.lock();
-            state.end = Some(end.clone());
-            std::mem::take(&mut state.ops)
-        };
-        left.into_iter().for_each(|op| op.fail(&end));
+        }
     }
 
     fn write_group(&mut self, ops: Vec<Op>, group: &mut Group) -> Result<(), Fatal> {

@@ -154,8 +154,8 @@ impl Machine for TestMachine {
 /// A membership that survives its encoding.
 #[test]
 fn stored_membership_survives_encoding() {
-    let mut stored = StoredMembership::default();
-    stored.mark = AppliedMark { term: 3, index: 9, leader_member_id: 7 };
+    let mark = AppliedMark { term: 3, index: 9, leader_member_id: 7 };
+    let mut stored = StoredMembership { mark, ..StoredMembership::default() };
     let peer = crate::raft::Peer {
         peer_urls: vec!["http://127.0.0.1:2380".to_owned()],
         is_learner: true,

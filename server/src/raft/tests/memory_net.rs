@@ -241,4 +241,8 @@ impl PeerTransport for MemoryTransport {
         let active_since = is_reachable.then(tokio::time::Instant::now);
         PeerStats { active_since, ..PeerStats::default() }
     }
+
+    fn told_removed(&self) -> watch::Receiver<bool> {
+        watch::Sender::new(false).subscribe()
+    }
 }
