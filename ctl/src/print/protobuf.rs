@@ -1,6 +1,7 @@
 //! The protobuf format: the message's bytes and nothing else.
 
-use super::{Answer, Format, unsupported};
+use super::printer::unsupported;
+use super::{Answer, Format};
 use crate::failure::{Failure, Outcome, exit};
 use crate::terminal::print_bytes;
 use prost::Message;
