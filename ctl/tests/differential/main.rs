@@ -1,6 +1,9 @@
 //! The differential suite: every invocation in `scripts/` is run by the real etcdctl 3.7.1 and by quoratectl, each
 //! against its own fresh etcd 3.7.1 with the same addresses (and so the same ids). Standard output, standard error and
 //! exit code must be equal but for times and lease ids (`mask.rs`) and for what `differences.rs` lists with its reason.
+//!
+//! With `QUORATE_DIFFERENTIAL_SERVER=<path of quorate-server>` it compares servers instead: the real etcdctl runs every
+//! invocation against etcd and against that server.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,8 +22,13 @@ fn compare(script: &str) {
     let site = Site::choose();
     let link = Link::make();
     let folder = tempfile::tempdir().unwrap();
-    let theirs = run_all(&invocations, &program("3.7.1", "etcdctl"), &site, folder.path());
-    let ours = run_all(&invocations, &link.path, &site, folder.path());
+    let (etcd, etcdctl) = (program("3.7.1", "etcd"), program("3.7.1", "etcdctl"));
+    let (our_server, our_ctl) = match std::env::var_os("QUORATE_DIFFERENTIAL_SERVER") {
+        Some(server) => (PathBuf::from(server), etcdctl.clone()),
+        None => (etcd.clone(), link.path.clone()),
+    };
+    let theirs = run_all(&invocations, &etcdctl, &Server::start(&etcd, &site), folder.path());
+    let ours = run_all(&invocations, &our_ctl, &Server::start(&our_server, &site), folder.path());
     let mut report = String::new();
     for ((invocation, theirs), ours) in invocations.iter().zip(&theirs).zip(&ours) {
         let (theirs, ours) = (mask::apply(theirs), mask::apply(ours));
@@ -38,12 +46,11 @@ fn compare(script: &str) {
     assert!(report.is_empty(), "outputs differ:\n{report}");
 }
 
-fn run_all(invocations: &[Invocation], program: &Path, site: &Site, folder: &Path) -> Vec<Run> {
-    let server = Server::start(site);
+fn run_all(invocations: &[Invocation], program: &Path, server: &Server, folder: &Path) -> Vec<Run> {
     let mut leases = Vec::new();
     invocations
         .iter()
-        .map(|invocation| invocation.run(program, &server, folder, &mut leases))
+        .map(|invocation| invocation.run(program, server, folder, &mut leases))
         .collect()
 }
 
@@ -68,7 +75,7 @@ impl Link {
 /// The same for etcdutl: what needs no member. Each side works on its own copy of a snapshot that real etcdctl saved.
 fn compare_utl(script: &str) {
     let invocations = script::parse(script);
-    let server = Server::start(&Site::choose());
+    let server = Server::start(&program("3.7.1", "etcd"), &Site::choose());
     let folder = tempfile::tempdir().unwrap();
     let setup = script::parse(include_str!("scripts/utl_setup.txt"));
     for invocation in setup {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -52,13 +52,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a fresh server and waits until it has decided its cluster version.
-    pub fn start(site: &Site) -> Server {
+    /// Starts a fresh server and waits until it has decided its versions.
+    pub fn start(server: &Path, site: &Site) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let client = format!("http://127.0.0.1:{}", site.port);
         let peer = format!("http://127.0.0.1:{}", site.peer_port);
-        let child = Command::new(program("3.7.1", "etcd"))
+        let child = Command::new(server)
             .arg("--data-dir")
             .arg(folder.path().join("data"))
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
@@ -74,13 +74,22 @@ impl Server {
         let deadline = Instant::now() + START_LIMIT;
         loop {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let is_decided = text.contains("updated storage version");
-            if text.contains("ready to serve client requests") && is_decided {
+            if text.contains("ready to serve client requests") && server.is_decided() {
                 return server;
             }
-            assert!(Instant::now() < deadline, "etcd does not start:\n{text}");
+            assert!(Instant::now() < deadline, "the server does not start:\n{text}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+impl Server {
+    fn is_decided(&self) -> bool {
+        let output = Command::new(program("3.7.1", "etcdctl"))
+            .args(["--endpoints", &self.endpoint, "endpoint", "status", "-w", "json"])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).contains("\"storageVersion\":\"3.7.0\"")
     }
 }
 
