@@ -7,7 +7,7 @@ mod member;
 use member::{Member, free_port};
 use quorate_client::proto::etcdserverpb as pb;
 use quorate_client::{
-    Client, ClientError, Config, Credentials, EtcdError, Patience, WatchOptions, http_get,
+    Client, ClientError, Config, Credentials, EtcdError, Patience, Tls, WatchOptions, http_get,
 };
 use std::time::Duration;
 
@@ -193,18 +193,21 @@ async fn snapshot_is_verified() {
     let member = Member::start();
     let client = connect([member.endpoint()]).await;
     client.kv().put(put("a", "1")).await.unwrap();
-    // The storage version is decided some moments after the start.
-    while client.maintenance().status().await.unwrap().storage_version.is_empty() {
-        tokio::task::yield_now().await;
+    // The storage version is in the file some moments after the start.
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut snapshot = client.maintenance().snapshot().await.unwrap();
+        let mut bytes = 0;
+        while let Some(chunk) = snapshot.next().await.unwrap() {
+            bytes += chunk.len() as u64;
+        }
+        assert_eq!(snapshot.received(), bytes);
+        assert_eq!(snapshot.sha256().unwrap().len(), 64);
+        if snapshot.version() == "3.7.0" {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "version {:?}", snapshot.version());
     }
-    let mut snapshot = client.maintenance().snapshot().await.unwrap();
-    let mut bytes = 0;
-    while let Some(chunk) = snapshot.next().await.unwrap() {
-        bytes += chunk.len() as u64;
-    }
-    assert_eq!(snapshot.received(), bytes);
-    assert_eq!(snapshot.version(), "3.7.0");
-    assert_eq!(snapshot.sha256().unwrap().len(), 64);
 }
 
 /// With a password the client gets its token by itself, and a new one when the server has forgotten it.
@@ -229,6 +232,33 @@ async fn token_is_fetched_and_renewed() {
     let config = Config { credentials: Some(wrong), ..Config::new([member.endpoint()]) };
     let error = Client::connect(config).await.unwrap().kv().get("a").await.unwrap_err();
     assert_eq!(error.etcd(), Some(EtcdError::AuthFailed));
+}
+
+/// Over TLS a stranger's certificate is refused before anything is sent, unless the check was switched off.
+#[tokio::test]
+async fn tls_checks_the_certificate() {
+    let member = Member::start_with_tls();
+    let endpoint = format!("https://{}", member.endpoint());
+    let strict = connect([&endpoint]).await;
+    let error = strict.kv().put(put("a", "1")).await.unwrap_err();
+    assert!(matches!(error, ClientError::Connect { .. }), "{error:?}");
+    assert!(error.message().contains("TLS handshake failed"), "{error}");
+    let tls = Tls { skip_verify: true, ..Tls::default() };
+    // Without a scheme, TLS is spoken because it is configured.
+    let config = Config { tls: Some(tls), ..Config::new([member.endpoint()]) };
+    let version = http_get(&config, &endpoint, "/version", Duration::from_secs(5)).await.unwrap();
+    assert_eq!(version.status, 200);
+    let client = Client::connect(config).await.unwrap();
+    client.kv().put(put("a", "1")).await.unwrap();
+}
+
+/// A unix socket serves as well as a port.
+#[tokio::test]
+async fn unix_socket_serves() {
+    let member = Member::start();
+    let client = connect([format!("unix://{}", member.socket().display())]).await;
+    client.kv().put(put("a", "1")).await.unwrap();
+    assert_eq!(&client.kv().get("a").await.unwrap().kvs[0].value[..], b"1");
 }
 
 /// The HTTP helper reads what the dashboard reads.

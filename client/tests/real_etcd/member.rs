@@ -35,16 +35,31 @@ pub struct Member {
     dir: tempfile::TempDir,
     port: u16,
     peer_port: u16,
+    has_tls: bool,
 }
 
 impl Member {
     /// Starts a member and waits until it serves.
     pub fn start() -> Member {
+        Member::start_as(false)
+    }
+
+    /// Starts a member that speaks TLS with a certificate of its own making.
+    pub fn start_with_tls() -> Member {
+        Member::start_as(true)
+    }
+
+    fn start_as(has_tls: bool) -> Member {
         let dir = tempfile::tempdir().unwrap();
         let (port, peer_port) = (free_port(), free_port());
-        let mut member = Member { child: None, dir, port, peer_port };
+        let mut member = Member { child: None, dir, port, peer_port, has_tls };
         member.run();
         member
+    }
+
+    /// A unix socket on which the member listens besides.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("client.sock")
     }
 
     /// `127.0.0.1:port`.
@@ -63,16 +78,20 @@ impl Member {
     /// Starts the process, again with the same data and ports.
     pub fn run(&mut self) {
         let log = File::create(self.dir.path().join("log")).unwrap();
-        let client = format!("http://127.0.0.1:{}", self.port);
+        let scheme = if self.has_tls { "https" } else { "http" };
+        let client = format!("{scheme}://127.0.0.1:{}", self.port);
+        let socket = if self.has_tls { "unixs" } else { "unix" };
+        let listen = format!("{client},{socket}://{}", self.socket().display());
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
         let child = Command::new(program("3.7.1", "etcd"))
             .arg("--data-dir")
             .arg(self.dir.path().join("data"))
             .args(["--name", "m", "--unsafe-no-fsync"])
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+            .args(["--listen-client-urls", &listen, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &format!("m={peer}")])
             .args(["--heartbeat-interval", "20", "--election-timeout", "200"])
+            .arg(format!("--auto-tls={}", self.has_tls))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
