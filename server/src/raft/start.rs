@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Core;
+use super::addresses::Addresses;
 use super::apply::{self, Progress};
 use super::config::{Observer, PROPOSE_QUEUE, READ_QUEUE, RaftConfig};
 use super::core::{Setback, SetbackSink};
@@ -20,12 +21,12 @@ use super::handle::{Raft, Shared};
 use super::inbound::{Inbound, IsRemoved, remove_left_overs};
 use super::leader::{Heard, LeaderInfo, LeaderWatch, Role};
 use super::leading::{Leading, Refusal};
-use super::log::{self, LogIdentity, Opened};
+use super::log::{self, LogIdentity, LogStore, Opened};
 use super::machine::Machine;
 use super::membership::Membership;
 use super::network::Network;
 use super::read;
-use super::relay::{Relay, RelayAnswers};
+use super::relay::{Relay, RelayAnswers, RelayItem};
 use super::transport::{PeerError, SharedTransport};
 use super::waiters::{Notice, RequestIds, Waiters};
 
@@ -52,36 +53,12 @@ impl<O: Send + 'static> Raft<O> {
         machine: M,
         surroundings: Surroundings,
     ) -> Result<Raft<O>, Fatal> {
-        let Surroundings { transport, disk, observer, is_removed } = surroundings;
-        remove_left_overs(disk.as_ref(), &config.snap_dir)
+        remove_left_overs(surroundings.disk.as_ref(), &config.snap_dir)
             .map_err(|error| Fatal::new(format_args!("{}: {error}", config.snap_dir.display())))?;
-        let addresses = Arc::new(Addresses::new(transport.clone()));
-        let opened = open_log(&config, &machine, &addresses, &disk, &observer).await?;
-        let Opened { store, thread: writer_thread, applied, newest } = opened;
-        addresses.applied(&applied.membership.membership);
-        addresses.seen(&newest);
-
-        let progress = Arc::new(Progress::new(&applied));
-        let waiters = Arc::new(Waiters::new());
-        let started = Arc::new(AtomicBool::new(false));
-        let (door, apply_thread) = apply::start(
-            machine,
-            waiters.clone(),
-            progress.clone(),
-            store.clone(),
-            started.clone(),
-        )?;
-        let removed = watch::Sender::new(false);
-        let network = Network {
-            transport: transport.clone(),
-            observer: observer.clone(),
-            removed: removed.clone(),
-        };
-        let core_config = Arc::new(core_config(&config).validate().map_err(Fatal::new)?);
-        let core = Core::new(config.member_id, core_config, network, store.clone(), door).await;
-        let core = core.map_err(|error| first_cause(&progress, &store, &error))?;
-        started.store(true, Ordering::Release);
-
+        let addresses = Arc::new(Addresses::new(surroundings.transport.clone()));
+        let founded = found(&config, machine, &surroundings, &addresses).await?;
+        let Founded { core, log, progress, waiters, removed, threads } = founded;
+        let Surroundings { transport, disk, observer, is_removed } = surroundings;
         let heard = Arc::new(Heard::default());
         let forward = Arc::new(OnceLock::new());
         let leading = Arc::new(Leading {
@@ -105,10 +82,10 @@ impl<O: Send + 'static> Raft<O> {
         let shared = Arc::new(Shared {
             ids: RequestIds::new(config.member_id),
             core,
-            log: store,
-            waiters: waiters.clone(),
-            progress: progress.clone(),
-            transport: transport.clone(),
+            log,
+            waiters,
+            progress,
+            transport,
             leader: leader_info.subscribe(),
             leading,
             relay,
@@ -116,23 +93,55 @@ impl<O: Send + 'static> Raft<O> {
             observer,
             handler,
             forward,
-            removed: removed.clone(),
+            removed,
             stopping: CancellationToken::new(),
-            threads: parking_lot::Mutex::new(vec![writer_thread, apply_thread]),
+            threads: parking_lot::Mutex::new(threads),
             config,
         });
-        let answers = Arc::new(RelayHears { waiters, removed });
-        let relay_task = Relay {
-            member_id: shared.config.member_id,
-            transport,
-            leader: leader_info.subscribe(),
-            answers,
-        };
-        spawn_tasks(&shared, heard, leader_info, relay_task, relay_items, read_waiters);
-        let stopped = shared.stopping.clone().cancelled_owned();
-        spawn_until(stopped, watch_membership(shared.clone(), addresses));
+        let tasks = Tasks { heard, leader_info, relay_items, read_waiters, addresses };
+        tasks.spawn(&shared);
         Ok(Raft { shared })
     }
+}
+
+/// What stands before the handle does: the log, the machine and openraft, running.
+struct Founded<O> {
+    core: Core,
+    log: LogStore,
+    progress: Arc<Progress>,
+    waiters: Arc<Waiters<O>>,
+    removed: watch::Sender<bool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+async fn found<M: Machine>(
+    config: &RaftConfig,
+    machine: M,
+    surroundings: &Surroundings,
+    addresses: &Arc<Addresses>,
+) -> Result<Founded<M::Outcome>, Fatal> {
+    let Surroundings { transport, disk, observer, .. } = surroundings;
+    let opened = open_log(config, &machine, addresses, disk, observer).await?;
+    let Opened { store: log, thread: writer_thread, applied, newest } = opened;
+    addresses.applied(&applied.membership.membership);
+    addresses.seen(&newest);
+    let progress = Arc::new(Progress::new(&applied));
+    let waiters = Arc::new(Waiters::new());
+    let started = Arc::new(AtomicBool::new(false));
+    let (door, apply_thread) =
+        apply::start(machine, waiters.clone(), progress.clone(), log.clone(), started.clone())?;
+    let removed = watch::Sender::new(false);
+    let network = Network {
+        transport: transport.clone(),
+        observer: observer.clone(),
+        removed: removed.clone(),
+    };
+    let core_config = Arc::new(core_config(config).validate().map_err(Fatal::new)?);
+    let core = Core::new(config.member_id, core_config, network, log.clone(), door).await;
+    let core = core.map_err(|error| first_cause(&progress, &log, &error))?;
+    started.store(true, Ordering::Release);
+    let threads = vec![writer_thread, apply_thread];
+    Ok(Founded { core, log, progress, waiters, removed, threads })
 }
 
 async fn open_log<M: Machine>(
@@ -159,9 +168,9 @@ async fn open_log<M: Machine>(
 }
 
 /// The error that came first: openraft only knows that something failed.
-fn first_cause(progress: &Progress, store: &log::LogStore, error: &dyn std::fmt::Display) -> Fatal {
+fn first_cause(progress: &Progress, log: &LogStore, error: &dyn std::fmt::Display) -> Fatal {
     let from_machine = progress.fatal.borrow().clone();
-    from_machine.or_else(|| store.fatal().borrow().clone()).unwrap_or_else(|| Fatal::new(error))
+    from_machine.or_else(|| log.fatal().borrow().clone()).unwrap_or_else(|| Fatal::new(error))
 }
 
 /// openraft's settings for etcd's.
@@ -190,31 +199,45 @@ pub(super) fn core_config(config: &RaftConfig) -> Config {
     }
 }
 
-fn spawn_tasks<O: Send + 'static>(
-    shared: &Arc<Shared<O>>,
+/// What the background tasks own.
+struct Tasks {
     heard: Arc<Heard>,
-    info: watch::Sender<LeaderInfo>,
-    relay: Relay,
-    relay_items: mpsc::Receiver<super::relay::RelayItem>,
+    leader_info: watch::Sender<LeaderInfo>,
+    relay_items: mpsc::Receiver<RelayItem>,
     read_waiters: mpsc::Receiver<read::ReadWaiter>,
-) {
-    let config = &shared.config;
-    let leader_watch = LeaderWatch {
-        core: shared.core.clone(),
-        member_id: config.member_id,
-        heard,
-        heartbeat: config.heartbeat,
-        election: config.election,
-        info,
-    };
-    let stopping = &shared.stopping;
-    let until_stop = |stopping: &CancellationToken| stopping.clone().cancelled_owned();
-    spawn_until(until_stop(stopping), leader_watch.run());
-    spawn_until(until_stop(stopping), relay.run(relay_items));
-    spawn_until(until_stop(stopping), read::collect(shared.clone(), read_waiters));
-    spawn_until(until_stop(stopping), watch_removal(shared.clone()));
-    spawn_until(until_stop(stopping), watch_fatal(shared.clone()));
-    spawn_until(until_stop(stopping), welcome_joining(shared.clone()));
+    addresses: Arc<Addresses>,
+}
+
+impl Tasks {
+    fn spawn<O: Send + 'static>(self, shared: &Arc<Shared<O>>) {
+        let config = &shared.config;
+        let answers = Arc::new(RelayHears {
+            waiters: shared.waiters.clone(),
+            removed: shared.removed.clone(),
+        });
+        let relay = Relay {
+            member_id: config.member_id,
+            transport: shared.transport.clone(),
+            leader: self.leader_info.subscribe(),
+            answers,
+        };
+        let leader_watch = LeaderWatch {
+            core: shared.core.clone(),
+            member_id: config.member_id,
+            heard: self.heard,
+            heartbeat: config.heartbeat,
+            election: config.election,
+            info: self.leader_info,
+        };
+        let stop = || shared.stopping.clone().cancelled_owned();
+        spawn_until(stop(), leader_watch.run());
+        spawn_until(stop(), relay.run(self.relay_items));
+        spawn_until(stop(), read::collect(shared.clone(), self.read_waiters));
+        spawn_until(stop(), watch_membership(shared.clone(), self.addresses));
+        spawn_until(stop(), watch_removal(shared.clone()));
+        spawn_until(stop(), watch_fatal(shared.clone()));
+        spawn_until(stop(), welcome_joining(shared.clone()));
+    }
 }
 
 fn spawn_until(
@@ -227,42 +250,6 @@ fn spawn_until(
             () = task => {}
         }
     });
-}
-
-/// Which addresses the transport is told: those in force, and those of the newest change in the log, which may not come
-/// into force and so takes nobody away.
-struct Addresses {
-    transport: SharedTransport,
-    known: parking_lot::Mutex<(Membership, Option<Membership>)>,
-}
-
-impl Addresses {
-    fn new(transport: SharedTransport) -> Addresses {
-        Addresses { transport, known: parking_lot::Mutex::default() }
-    }
-
-    fn applied(&self, membership: &Membership) {
-        let mut known = self.known.lock();
-        known.0 = membership.clone();
-        if known.1.as_ref() == Some(membership) {
-            known.1 = None;
-        }
-        self.tell(&known);
-    }
-
-    fn seen(&self, membership: &Membership) {
-        let mut known = self.known.lock();
-        known.1 = Some(membership.clone());
-        self.tell(&known);
-    }
-
-    fn tell(&self, (applied, seen): &(Membership, Option<Membership>)) {
-        let mut all = applied.clone();
-        if let Some(seen) = seen {
-            all.members.extend(seen.members.clone());
-        }
-        self.transport.update_peers(&all);
-    }
 }
 
 /// Tells the transport of memberships as they are applied.
