@@ -31,12 +31,14 @@ pub struct Failure {
     pub code: u8,
     /// Printed after `Error: `; empty if all has been said.
     pub text: String,
+    /// What lies behind it, for the log; empty if nothing more is known.
+    pub cause: String,
 }
 
 impl Failure {
     /// A failure with a text.
     pub fn new(code: u8, text: impl Into<String>) -> Failure {
-        Failure { code, text: text.into() }
+        Failure { code, text: text.into(), cause: String::new() }
     }
 
     /// Wrong arguments.
@@ -71,7 +73,12 @@ impl From<ClientError> for Failure {
             error if error.etcd() == Some(EtcdError::AuthFailed) => exit::BAD_CONNECTION,
             _ => exit::ERROR,
         };
-        Failure::new(code, error_text(&error))
+        let mut failure = Failure::new(code, error_text(&error));
+        // etcdctl only says that time ran out; why no member answered is what an operator has to know.
+        if let ClientError::Timeout { last: Some(last), .. } = &error {
+            failure.cause = last.to_string();
+        }
+        failure
     }
 }
 

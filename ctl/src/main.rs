@@ -42,6 +42,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
+            if !failure.cause.is_empty() {
+                terminal::log("warn", "no member answered", &[("error", &failure.cause)]);
+            }
             if !failure.text.is_empty() {
                 terminal::complain(format!("Error: {}", failure.text));
             }

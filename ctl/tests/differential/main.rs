@@ -131,7 +131,7 @@ macro_rules! scripts {
         fn suite_is_large_enough() {
             let counts = [$(script::parse(include_str!(concat!("scripts/", stringify!($name), ".txt"))).len()),*];
             let total: usize = counts.iter().sum();
-            assert!(total >= 250, "only {total} invocations");
+            assert!(total >= 600, "only {total} invocations");
         }
     };
 }
