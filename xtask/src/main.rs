@@ -4,7 +4,6 @@
 
 mod bench;
 mod check;
-mod cluster;
 mod demo;
 mod package;
 mod reference;

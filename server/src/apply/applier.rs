@@ -267,6 +267,8 @@ impl Machine for Applier {
 
     fn install(&mut self, state: &AppliedState, file: &Path) -> Result<(), Fatal> {
         let backend = self.state.backend.clone();
+        // Whoever still reads the old store is refused from here on, and its compactions touch nothing any more.
+        self.state.store().retire();
         image::install(&backend, state, file)?;
         let Opened { store, writer, compaction } = Store::open(backend).map_err(Fatal::new)?;
         self.writer = writer;

@@ -1,6 +1,7 @@
 //! The life of a member: built bottom-up, doors opened last, stopped in reverse.
 
 use super::data_dir::{self, DataDir};
+use super::force_new;
 use super::observer::MetricsObserver;
 use super::peer_door;
 use super::signals::StopSignals;
@@ -229,6 +230,11 @@ async fn start(config: Config, peer_sockets: Vec<Bound>) -> anyhow::Result<Membe
     let (compactions, compaction_queue) = std::sync::mpsc::sync_channel(COMPACTION_QUEUE);
     let applier = Applier::open(backend.clone(), cluster.clone(), clock, compactions)?;
     let state = applier.state().clone();
+    if config.force_new_cluster {
+        let urls: Vec<String> =
+            config.initial_advertise_peer_urls.iter().map(ToString::to_string).collect();
+        force_new::remove_others(&data_dir.wal_dir, &cluster, &urls)?;
+    }
     let (stop, stopping) = watch::channel(false);
     let (compacted_sender, compacted) = watch::channel(state.store().compact_revision());
     let (fatal_sender, fatal) = watch::channel(None);

@@ -9,8 +9,8 @@ use super::case::{Case, Work};
 use super::drive::{Sample, drive, preload};
 use super::fanout::fan_out;
 use super::report::{Memory, Record, Report, Subject};
-use crate::cluster::{Cluster, Plan, Process, Usage, free_ports};
 use crate::{reference, repo};
+use testbed::{Cluster, Plan, Process, Usage, free_ports};
 
 /// Room for a long run's leases and revisions, for both alike.
 const QUOTA_FLAG: &str = "--quota-backend-bytes=8589934592";

@@ -12,7 +12,11 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("ctl", &["quorate-proto", "quorate-etcd-files", "quorate-client"]),
     ("tui", &["quorate-proto", "quorate-etcd-files", "quorate-client"]),
     ("backup-agent", &["quorate-proto", "quorate-etcd-files", "quorate-client"]),
-    ("xtask", &["quorate-proto", "quorate-etcd-files", "quorate-client", "quorate-server"]),
+    ("testbed", &[]),
+    (
+        "xtask",
+        &["testbed", "quorate-proto", "quorate-etcd-files", "quorate-client", "quorate-server"],
+    ),
 ];
 
 /// How the comment begins over lints that differ from the workspace's.

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::stage::Stage;
-use crate::cluster::{Process, free_ports};
 use crate::witness::{PREFIX, nothing_lost, reads};
+use testbed::{Process, free_ports};
 
 const ELECTION_MAX: Duration = Duration::from_secs(15);
 const READY_MAX: Duration = Duration::from_secs(60);

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::object_store::{ACCESS_KEY, BUCKET, ObjectStore, SECRET_KEY};
-use crate::cluster::{Cluster, Plan, Process};
 use crate::witness::{Ledger, Load, Pace};
+use testbed::{Cluster, Plan, Process};
 
 const MEMBERS: usize = 3;
 /// About 40 puts a second: something moves on the dashboard, and the machine stays quiet.

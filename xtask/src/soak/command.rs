@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::fault::Harm;
-use crate::cluster::{Cluster, Plan};
 use crate::repo;
 use crate::witness::{Ledger, Load, PREFIX, Pace, nothing_lost, reads};
+use testbed::{Cluster, Plan};
 
 /// Rounds between two questions.
 const ROUNDS_PER_CHECK: u64 = 5;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rustix::process::Signal;
 
-use crate::cluster::Cluster;
+use testbed::Cluster;
 
 const READY_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(10);

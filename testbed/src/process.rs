@@ -18,7 +18,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A process, running or not. What it prints goes to a log file.
 pub struct Process {
+    /// Name, for messages and the log file.
     pub name: String,
+    /// The log file.
     pub log: PathBuf,
     command: Vec<OsString>,
     environment: Vec<(String, String)>,
@@ -97,10 +99,12 @@ impl Process {
         lines[lines.len().saturating_sub(12)..].join("\n")
     }
 
+    /// Process id while it runs.
     pub fn pid(&self) -> Result<u32> {
         self.child.as_ref().map(Child::id).with_context(|| format!("{} is not running", self.name))
     }
 
+    /// True while the process runs.
     pub fn is_running(&mut self) -> bool {
         self.child.is_some() && matches!(self.exit_status(), Ok(None))
     }

@@ -14,7 +14,9 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// What to start: any program that takes etcd's flags.
 pub struct Plan<'a> {
+    /// The server program.
     pub program: &'a Path,
+    /// How many members.
     pub members: usize,
     /// Data and logs go here.
     pub folder: &'a Path,
@@ -24,12 +26,15 @@ pub struct Plan<'a> {
 
 /// One member: its process and where it is found.
 pub struct Member {
+    /// Its process.
     pub process: Process,
+    /// Where clients reach it.
     pub client_url: String,
 }
 
 /// Members that were started together.
 pub struct Cluster {
+    /// In the order of their names.
     pub members: Vec<Member>,
 }
 
@@ -75,6 +80,7 @@ impl Cluster {
         Ok(Self { members: (0..plan.members).map(member).collect() })
     }
 
+    /// Waits until each member takes requests.
     pub fn wait_ready(&mut self) -> Result<()> {
         for member in &mut self.members {
             member.process.wait_ready(READY_MAX)?;
@@ -82,6 +88,7 @@ impl Cluster {
         Ok(())
     }
 
+    /// Client URLs of all members.
     pub fn client_urls(&self) -> Vec<String> {
         self.members.iter().map(|member| member.client_url.clone()).collect()
     }

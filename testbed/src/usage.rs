@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 /// CPU time so far and the largest resident memory so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
+    /// User and system time of all threads.
     pub cpu: Duration,
+    /// Largest resident memory so far, in bytes.
     pub peak_rss_bytes: u64,
 }
 
