@@ -206,6 +206,10 @@ impl Session {
     }
 
     fn refuse(&mut self, refusal: WatchRefusal) {
+        // What earlier requests have caused comes first.
+        while let Some(delivery) = self.stream.try_recv() {
+            self.deliver(delivery);
+        }
         let response = WatchResponse {
             header: self.context.header_now(),
             watch_id: NO_WATCHER,

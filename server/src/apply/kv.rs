@@ -26,12 +26,12 @@ pub(super) fn check_put(
     lessor: &lease::Lessor,
     request: &PutRequest,
 ) -> Result<(), Refusal> {
+    if request.lease != 0 && !lessor.exists(request.lease) {
+        return Err(EtcdError::LeaseNotFound.into());
+    }
     let needs_key = request.ignore_value || request.ignore_lease;
     if needs_key && txn.get(&request.key)?.is_none() {
         return Err(EtcdError::KeyNotFound.into());
-    }
-    if request.lease != 0 && !lessor.exists(request.lease) {
-        return Err(EtcdError::LeaseNotFound.into());
     }
     Ok(())
 }

@@ -78,11 +78,12 @@ pub fn check_change(
             }
         }
         ChangeCheck::Update { id, peer_urls } => {
-            if !peer_urls_are_valid(peer_urls) {
-                return Err(EtcdError::MemberBadUrls);
-            }
             if !members.iter().any(|m| m.id == *id) {
                 return Err(EtcdError::MemberNotFound);
+            }
+            // etcd would take any text here.
+            if !peer_urls_are_valid(peer_urls) {
+                return Err(EtcdError::MemberBadUrls);
             }
             if members.iter().any(|m| m.id != *id && shares_url(&m.peer_urls, peer_urls)) {
                 return Err(EtcdError::PeerUrlExists);

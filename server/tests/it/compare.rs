@@ -126,7 +126,6 @@ fn write_errors() -> Table {
             "compact future",
             Call::Compact(pb::CompactionRequest { revision: 10_000, physical: false }),
         ),
-        ("compact zero", Call::Compact(pb::CompactionRequest { revision: 0, physical: false })),
         (
             "compact negative",
             Call::Compact(pb::CompactionRequest { revision: -5, physical: false }),
@@ -372,6 +371,14 @@ fn txns() -> Table {
         ("txn duplicate put", txn(vec![], vec![set("d", "1"), set("d", "2")], vec![])),
         ("txn put in deleted range", txn(vec![], vec![set("d5", "1"), del("d", "e")], vec![])),
         ("txn put after open delete", txn(vec![], vec![del("d", "\0"), set("e", "1")], vec![])),
+        (
+            "txn put before open delete",
+            txn(vec![], vec![set("e", "2"), set("f", "3"), del("f", "\0"), get("f")], vec![]),
+        ),
+        (
+            "txn put and delete again",
+            txn(vec![], vec![set("f", "4"), del("d", "\0"), set("g", "5")], vec![]),
+        ),
         ("txn delete twice", txn(vec![], vec![del("t", "u"), del("t2", "")], vec![])),
         ("txn same key in both branches", txn(vec![], vec![set("s", "1")], vec![set("s", "2")])),
         (

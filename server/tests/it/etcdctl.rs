@@ -52,7 +52,8 @@ fn mask(text: &str) -> String {
         let is_time = word.ends_with("ms") || word.ends_with("\u{b5}s") || word.ends_with('s');
         let is_time =
             is_time && word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
-        let is_number = word.len() >= 18 && word.chars().all(|c| c.is_ascii_digit());
+        let number = word.trim_matches(':');
+        let is_number = number.len() >= 17 && number.chars().all(|c| c.is_ascii_digit());
         out.push_str(if is_address || is_id || is_time || is_number { "X" } else { word });
         word.clear();
     };
@@ -65,9 +66,14 @@ fn mask(text: &str) -> String {
         }
     }
     flush(&mut word, &mut out);
+    // Short ids are padded.
+    while out.contains("  ") {
+        out = out.replace("  ", " ");
+    }
     // Lists of ids come in the order of the ids.
     let mut lines: Vec<&str> = out.lines().collect();
-    if lines.iter().all(|line| line.starts_with('X')) {
+    if lines.iter().all(|line| line.starts_with('X') || line.starts_with(['│', '┌', '├', '└']))
+    {
         lines.sort_unstable();
     }
     lines.join("\n")
@@ -123,7 +129,6 @@ fn lines() -> Vec<Line> {
         "compaction 7 --physical",
         "endpoint health",
         "defrag",
-        "auth status",
         "version",
         "get k --prefix --min-mod-rev 3",
         "get k --prefix --max-create-rev 2",

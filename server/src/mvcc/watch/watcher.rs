@@ -85,6 +85,8 @@ pub(super) struct Watcher {
     pub(super) interest: Interest,
     /// The first revision that the watcher wants; may lie in the future.
     pub(super) start: i64,
+    /// The start revision as the client sent it; 0 for "from now", which is reached at once.
+    asked_start: i64,
     /// While behind: the next revision to show.
     pub(super) next: i64,
     /// Whether the watcher is in the registry and misses nothing up to `State::served`.
@@ -110,6 +112,7 @@ impl Watcher {
             id,
             interest: request.interest,
             start,
+            asked_start: request.start_revision,
             next: start,
             is_synced: false,
             may_fragment: request.may_fragment,
@@ -118,9 +121,10 @@ impl Watcher {
         }
     }
 
-    /// Whether the watcher misses nothing up to `served` and wants to see at least that revision.
+    /// Whether the watcher misses nothing up to `served` and did not ask to begin above it
+    /// (`etcd:server/storage/mvcc/watchable_store.go`, progressIfSync).
     pub(super) fn is_current(&self, served: i64) -> bool {
-        self.is_synced && self.start <= served
+        self.is_synced && self.asked_start <= served
     }
 
     /// Whether the progress timer concerns this watcher; a busy one is passed over once.
