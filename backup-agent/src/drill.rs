@@ -9,7 +9,7 @@ use quorate_etcd_files::datadir::InitialUrls;
 use serde::Serialize;
 
 use crate::error::{AgentError, Result};
-use crate::loopback_server::{LoopbackOptions, LoopbackServer};
+use crate::loopback_server::{LoopbackOptions, LoopbackServer, is_auth_error};
 use crate::manifest::{Manifest, SnapshotFacts};
 use crate::restore::{Target, restore, token_for};
 use crate::store::SnapshotStore;
@@ -117,11 +117,4 @@ async fn compare(
         )));
     }
     Ok(report(is_comparable.then_some(answer.hash)))
-}
-
-/// True when the server wants to know who asks.
-pub fn is_auth_error(error: &quorate_client::ClientError) -> bool {
-    use quorate_client::Code;
-    matches!(error.code(), Code::PermissionDenied | Code::Unauthenticated)
-        || error.message().contains("user name is empty")
 }

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use quorate_client::proto::etcdserverpb as pb;
-use quorate_client::{Client, Config, Credentials};
+use quorate_client::{Client, ClientError, Code, Config, Credentials, EtcdError, http_get};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use crate::error::{AgentError, Result};
 
 /// A log of millions of entries takes minutes to replay.
 const START_TIMEOUT: Duration = Duration::from_secs(600);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL_PAUSE: Duration = Duration::from_millis(50);
 /// Another process may take a free port before the server does; then other ports are tried.
@@ -118,7 +119,10 @@ impl LoopbackServer {
     /// The server's status.
     pub async fn status(&self) -> Result<pb::StatusResponse> {
         let status = self.client().await?.maintenance().status().await;
-        status.map_err(|error| self.failed(&format!("gives no status: {error}")))
+        status.map_err(|error| match is_auth_error(&error) {
+            true => auth_refused(&self.client_url, &error),
+            false => self.failed(&format!("gives no status: {error}")),
+        })
     }
 
     async fn wait_for_leader(&mut self) -> Result<()> {
@@ -128,15 +132,27 @@ impl LoopbackServer {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(self.failed(&format!("stopped with {status}")));
             }
-            if let Ok(status) = client.maintenance().status().await
-                && status.leader != 0
-                && status.raft_applied_index == status.raft_index
-            {
-                return Ok(());
+            match client.maintenance().status().await {
+                Ok(status)
+                    if status.leader != 0 && status.raft_applied_index == status.raft_index =>
+                {
+                    return Ok(());
+                }
+                // With auth on, a server from 2026 on tells its status to known users only, its health to all.
+                Err(error) if is_auth_error(&error) && self.is_healthy(client.config()).await => {
+                    return Ok(());
+                }
+                Ok(_) | Err(_) => {}
             }
             tokio::time::sleep(POLL_PAUSE).await;
         }
         Err(self.failed(&format!("has not become ready within {START_TIMEOUT:?}")))
+    }
+
+    /// True when the server answers a linearizable read of its own.
+    async fn is_healthy(&self, config: &Config) -> bool {
+        let answer = http_get(config, &self.client_url, "/health", HEALTH_TIMEOUT).await;
+        answer.is_ok_and(|answer| answer.status == 200)
     }
 
     /// Stops the server cleanly, so that its database is whole on disk.
@@ -179,6 +195,20 @@ impl LoopbackServer {
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
+}
+
+/// True when the server wants to know who asks.
+pub fn is_auth_error(error: &ClientError) -> bool {
+    matches!(error.code(), Code::PermissionDenied | Code::Unauthenticated)
+        || error.etcd() == Some(EtcdError::UserNameIsEmpty)
+}
+
+/// The error for a server that wants to know who asks.
+pub fn auth_refused(who: &str, error: &ClientError) -> AgentError {
+    AgentError::refused(
+        format!("{who} has auth on: {error}"),
+        "Give --user and --password-file of a user with the root role.",
+    )
 }
 
 fn read_lossy(path: &Path) -> String {

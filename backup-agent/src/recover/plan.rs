@@ -101,8 +101,8 @@ fn losses(request: &RecoverRequest, inventory: &Inventory) -> Vec<String> {
             );
             match tail {
                 Tail::Keep if n_tail > 0 => lines.push(format!(
-                    "nothing this survivor has; {n_tail} entries at the end of its log are kept although they \
-                     may never have been acknowledged:"
+                    "nothing this survivor has; at the end of its log {n_tail} entries are kept that may never have been \
+                     acknowledged:"
                 )),
                 Tail::CommittedOnly if n_tail > 0 => lines.push(format!(
                     "{n_tail} entries at the end of its log, of which the dead leader may have acknowledged some:"

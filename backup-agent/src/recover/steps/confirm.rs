@@ -5,8 +5,8 @@ use quorate_client::EtcdError;
 
 use super::Step;
 use super::start::wait_for;
-use crate::drill::is_auth_error;
 use crate::error::{AgentError, Result};
+use crate::loopback_server::is_auth_error;
 use crate::recover::plan::PlannedStep;
 use crate::recover::request::RecoverRequest;
 use crate::recover::workspace::Workspace;

@@ -8,10 +8,9 @@ use quorate_etcd_files::bbolt::Database;
 use sha2::{Digest, Sha256};
 
 use super::Step;
-use crate::drill::is_auth_error;
 use crate::durable::{create_private_file, part_path, seal_file};
 use crate::error::{AgentError, Result};
-use crate::loopback_server::{LoopbackOptions, LoopbackServer};
+use crate::loopback_server::{LoopbackOptions, LoopbackServer, is_auth_error};
 use crate::recover::inventory::{Inventory, ServerKind};
 use crate::recover::plan::PlannedStep;
 use crate::recover::request::{RecoverRequest, SourceRequest};

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Step;
 use crate::error::{AgentError, Result};
+use crate::loopback_server::{auth_refused, is_auth_error};
 use crate::recover::plan::PlannedStep;
 use crate::recover::request::{MemberTarget, RecoverRequest};
 use crate::recover::workspace::Workspace;
@@ -114,7 +115,8 @@ pub fn start_command(request: &RecoverRequest, index: usize) -> String {
 pub async fn start(workspace: &Workspace, index: usize) -> Result<()> {
     let request = &workspace.request;
     let member = &request.members[index];
-    if status(workspace, member).await.is_ok() {
+    // Started by an earlier run, or by the operator.
+    if matches!(status(workspace, member).await, Ok(_) | Err(AgentError::Refused { .. })) {
         return Ok(());
     }
     let Some(hook) = &request.start_hook else {
@@ -154,7 +156,10 @@ pub async fn start(workspace: &Workspace, index: usize) -> Result<()> {
 /// A member's status.
 pub async fn status(workspace: &Workspace, member: &MemberTarget) -> Result<StatusResponse> {
     let status = workspace.client(member).await?.maintenance().status().await;
-    status.map_err(|error| AgentError::Cluster { what: format!("{}: {error}", member.name) })
+    status.map_err(|error| match is_auth_error(&error) {
+        true => auth_refused(&member.name, &error),
+        false => AgentError::Cluster { what: format!("{}: {error}", member.name) },
+    })
 }
 
 /// Waits until a member's status is as wanted.
@@ -174,6 +179,8 @@ pub async fn wait_for(
                     header.member_id, header.revision, status.raft_applied_index
                 )
             }
+            // It runs, and nobody has said who we are: waiting would not help.
+            Err(error @ AgentError::Refused { .. }) => return Err(error),
             Err(error) => error.to_string(),
         };
         if Instant::now() >= deadline {
