@@ -5,7 +5,7 @@
 
 use super::join;
 use crate::config::Config;
-use anyhow::{Context as _, bail};
+use super::error::{Context as _, Result, refuse};
 use fs4::fs_std::FileExt;
 use quorate_etcd_files::datadir::{self, InitialCluster};
 use quorate_etcd_files::disk::{Disk, OsDisk};
@@ -32,13 +32,13 @@ pub(super) struct DataDir {
 /// # Errors
 /// It is in use, belongs to something else, or the flags do not describe a cluster that this member is part of. Then
 /// it is left as it was.
-pub(super) async fn open(config: &Config) -> anyhow::Result<DataDir> {
+pub(super) async fn open(config: &Config) -> Result<DataDir> {
     let root = &config.data_dir;
     let (wal_dir, snap_dir) = (config.wal_path(), config.state_path());
     refuse_foreign(root)?;
     let has_log = wal_dir.is_dir();
     if !has_log && snap_dir.join("db").exists() {
-        bail!(
+        refuse!(
             "{} has a database but no log at {}. Give --wal-dir if the log is elsewhere, or restore a snapshot \
              into a new directory.",
             root.display(),
@@ -64,10 +64,10 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<DataDir> {
 }
 
 /// A directory with other things in it is somebody else's.
-fn refuse_foreign(root: &Path) -> anyhow::Result<()> {
+fn refuse_foreign(root: &Path) -> Result<()> {
     let Ok(entries) = std::fs::read_dir(root) else {
         if root.exists() {
-            bail!(
+            refuse!(
                 "--data-dir {} cannot be read as a directory. Choose another path.",
                 root.display()
             );
@@ -75,12 +75,12 @@ fn refuse_foreign(root: &Path) -> anyhow::Result<()> {
         return Ok(());
     };
     for entry in entries {
-        let name = entry?.file_name();
+        let name = entry.with_context(|| format!("failed to read {}", root.display()))?.file_name();
         let known = ["member", "fixtures", "lost+found"];
         if !known.iter().any(|known| name == *known)
             && !name.to_string_lossy().starts_with("member.etcd-")
         {
-            bail!(
+            refuse!(
                 "--data-dir {} holds {name:?}, which is nothing of etcd or Quorate. Choose an empty directory.",
                 root.display()
             );
@@ -89,7 +89,7 @@ fn refuse_foreign(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn make_dirs(root: &Path, snap_dir: &Path) -> anyhow::Result<()> {
+fn make_dirs(root: &Path, snap_dir: &Path) -> Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
     builder.create(snap_dir).with_context(|| format!("failed to create {}", snap_dir.display()))?;
@@ -99,13 +99,14 @@ fn make_dirs(root: &Path, snap_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn lock(root: &Path) -> anyhow::Result<File> {
+fn lock(root: &Path) -> Result<File> {
     let path = root.join("member").join("lock");
     let mut options = std::fs::OpenOptions::new();
     let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = file.with_context(|| format!("failed to open {}", path.display()))?;
-    if !FileExt::try_lock_exclusive(&file)? {
-        bail!(
+    let is_ours = FileExt::try_lock_exclusive(&file);
+    if !is_ours.with_context(|| format!("failed to lock {}", path.display()))? {
+        refuse!(
             "{} is in use by another process. Stop it first, or choose another --data-dir.",
             root.display()
         );
@@ -114,7 +115,7 @@ fn lock(root: &Path) -> anyhow::Result<File> {
 }
 
 /// Ids from the log's first record; they win over all flags.
-fn read_identity(wal_dir: &Path) -> anyhow::Result<(u64, u64)> {
+fn read_identity(wal_dir: &Path) -> Result<(u64, u64)> {
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let mut reader = wal::Reader::open(&disk, wal_dir).context("failed to open the log")?;
     while let Some((record, _)) = reader.next_record().context("failed to read the log")? {
@@ -122,22 +123,24 @@ fn read_identity(wal_dir: &Path) -> anyhow::Result<(u64, u64)> {
             return Ok((metadata.node_id(), metadata.cluster_id()));
         }
     }
-    bail!(
+    refuse!(
         "the log in {} does not say whose it is. Restore a snapshot into a new directory.",
         wal_dir.display()
     )
 }
 
 /// The cluster to start or to join, this member's id in it, and whether it joins.
-async fn plan_bootstrap(config: &Config) -> anyhow::Result<(InitialCluster, u64, bool)> {
+async fn plan_bootstrap(config: &Config) -> Result<(InitialCluster, u64, bool)> {
     let mut advertised: Vec<String> =
         config.initial_advertise_peer_urls.iter().map(ToString::to_string).collect();
     advertised.sort();
-    datadir::check_local_member(&config.initial_cluster, &config.name, &advertised)?;
+    datadir::check_local_member(&config.initial_cluster, &config.name, &advertised)
+        .context("invalid --initial-cluster")?;
     if config.initial_cluster_is_new {
-        let cluster = InitialCluster::new(&config.initial_cluster, &config.initial_cluster_token)?;
+        let cluster = InitialCluster::new(&config.initial_cluster, &config.initial_cluster_token)
+            .context("invalid --initial-cluster")?;
         let Some(member) = cluster.member_named(&config.name) else {
-            bail!("--name {:?} is not in --initial-cluster", config.name);
+            refuse!("--name {:?} is not in --initial-cluster", config.name);
         };
         let id = member.id;
         join::refuse_if_bootstrapped(&cluster, id).await?;

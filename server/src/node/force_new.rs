@@ -5,7 +5,7 @@
 //! be exactly there (`reference/file-formats.md`, section 11).
 
 use crate::cluster::{ClusterState, ConfChangeContext, Member};
-use anyhow::Context as _;
+use super::error::{Context as _, Result};
 use prost::Message;
 use quorate_etcd_files::disk::OsDisk;
 use quorate_etcd_files::wal::{EntryParts, Options, Replay, Writer};
@@ -22,7 +22,7 @@ pub(super) fn remove_others(
     wal_dir: &Path,
     cluster: &ClusterState,
     peer_urls: &[String],
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let options = Options { prepare_ahead: false, ..Options::default() };
     let (mut log, replay) =
         Writer::open(Arc::new(OsDisk), wal_dir, options).context("failed to open the log")?;
@@ -32,7 +32,7 @@ pub(super) fn remove_others(
         let entry = reader.read(place).context("failed to read the log")?;
         last_leader = entry.leader_member_id();
         if entry.r#type() == EntryType::EntryConfChange {
-            ids.insert(ConfChange::decode(entry.data())?.node_id());
+            ids.insert(ConfChange::decode(entry.data()).context("failed to read the log")?.node_id());
         }
     }
     ids.extend(cluster.members().iter().map(|member| member.id));
@@ -70,7 +70,7 @@ fn changes(
     cluster: &ClusterState,
     ids: BTreeSet<u64>,
     peer_urls: &[String],
-) -> anyhow::Result<Vec<ConfChange>> {
+) -> Result<Vec<ConfChange>> {
     let own = cluster.local_id();
     let mut changes = Vec::new();
     let known = cluster.member(own);
@@ -81,7 +81,7 @@ fn changes(
         changes.push(ConfChange {
             r#type: Some(ConfChangeType::ConfChangeAddNode as i32),
             node_id: Some(own),
-            context: Some(serde_json::to_vec(&context)?.into()),
+            context: Some(serde_json::to_vec(&context).context("failed to describe this member")?.into()),
             ..ConfChange::default()
         });
     }

@@ -2,7 +2,7 @@
 //!
 //! Asked over plain HTTP at the peer URLs, as etcd does it (`/members`, cluster id in a header).
 
-use anyhow::{Context as _, bail};
+use super::error::{Context as _, Result, refuse};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::client::legacy::Client;
@@ -19,17 +19,18 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// Asks one member for the list of members.
-async fn ask(peer_url: &str) -> anyhow::Result<(u64, Vec<Member>)> {
+async fn ask(peer_url: &str) -> Result<(u64, Vec<Member>)> {
     let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let uri = format!("{peer_url}/members").parse().context("peer URL cannot be asked")?;
     let response =
-        tokio::time::timeout(ANSWER_TIME, client.get(uri)).await.context("no answer in time")??;
-    let id = response.headers().get(CLUSTER_ID_HEADER).context("no cluster id in the answer")?;
+        tokio::time::timeout(ANSWER_TIME, client.get(uri)).await.context("no answer in time")?;
+    let response = response.context("no answer")?;
+    let id = response.headers().get(CLUSTER_ID_HEADER).ok_or("no cluster id in the answer").context("answer")?;
     let cluster_id =
-        u64::from_str_radix(id.to_str()?, 16).context("cluster id is no hex number")?;
+        u64::from_str_radix(id.to_str().unwrap_or_default(), 16).context("cluster id is no hex number")?;
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
     let body = tokio::time::timeout(ANSWER_TIME, body).await.context("answer broke off")?;
-    let body = body.map_err(|error| anyhow::anyhow!("answer broke off: {error}"))?.to_bytes();
+    let body = body.context("answer broke off")?.to_bytes();
     Ok((cluster_id, serde_json::from_slice(&body).context("answer is no list of members")?))
 }
 
@@ -40,17 +41,18 @@ async fn ask(peer_url: &str) -> anyhow::Result<(u64, Vec<Member>)> {
 pub(super) async fn find_cluster(
     urls: &InitialUrls,
     advertised: &[String],
-) -> anyhow::Result<(InitialCluster, u64)> {
-    let mut last_error = anyhow::anyhow!("--initial-cluster names no other member");
+) -> Result<(InitialCluster, u64)> {
+    let mut reason = "--initial-cluster names no other member".to_owned();
     for peer_url in urls.values().flatten().filter(|url| !advertised.contains(url)) {
         match ask(peer_url).await {
             Ok((cluster_id, members)) => return check(cluster_id, members, urls, advertised),
-            Err(error) => last_error = error.context(peer_url.clone()),
+            Err(error) => reason = format!("{peer_url}: {error}"),
         }
     }
-    Err(last_error.context(
-        "cannot fetch cluster info from peer urls: is the cluster up, and is --initial-cluster-state=existing right?",
-    ))
+    refuse!(
+        "cannot fetch cluster info from peer urls: {reason}. Is the cluster up, and is \
+         --initial-cluster-state=existing right?"
+    )
 }
 
 fn check(
@@ -58,9 +60,9 @@ fn check(
     mut members: Vec<Member>,
     urls: &InitialUrls,
     advertised: &[String],
-) -> anyhow::Result<(InitialCluster, u64)> {
+) -> Result<(InitialCluster, u64)> {
     if members.len() != urls.len() {
-        bail!(
+        refuse!(
             "member count is unequal: the cluster has {}, --initial-cluster {}. Use the line that `member add` printed.",
             members.len(),
             urls.len()
@@ -69,11 +71,11 @@ fn check(
     for wanted in urls.values() {
         let is_known = members.iter().any(|member| same_urls(&member.peer_urls, wanted));
         if !is_known {
-            bail!("unmatched member while checking PeerURLs: no member has {}", wanted.join(","));
+            refuse!("unmatched member while checking PeerURLs: no member has {}", wanted.join(","));
         }
     }
     let Some(own) = members.iter().find(|member| same_urls(&member.peer_urls, advertised)) else {
-        bail!(
+        refuse!(
             "no member of the cluster has the peer URLs {}. Run `member add` first.",
             advertised.join(",")
         );
@@ -95,7 +97,7 @@ fn same_urls(left: &[String], right: &[String]) -> bool {
 pub(super) async fn refuse_if_bootstrapped(
     cluster: &InitialCluster,
     id: u64,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let others = cluster.members.iter().filter(|member| member.id != id);
     let asked =
         others.flat_map(|member| &member.peer_urls).map(|url| async move { ask(url).await.ok() });
@@ -104,7 +106,7 @@ pub(super) async fn refuse_if_bootstrapped(
         let is_started =
             members.iter().any(|member| member.id == id && !member.client_urls.is_empty());
         if cluster_id == cluster.cluster_id && is_started {
-            bail!(
+            refuse!(
                 "member {id:x} has already been bootstrapped. Its data is not here: remove the member, add it again \
                  and start it with --initial-cluster-state=existing."
             );

@@ -1,6 +1,7 @@
 //! A member from start to stop: data directory, state, log, doors, background loops, and back in reverse.
 
 mod data_dir;
+mod error;
 mod force_new;
 mod join;
 mod observer;
@@ -10,5 +11,6 @@ mod run;
 mod signals;
 mod systemd;
 
+pub use error::NodeError;
 pub use restore::restore;
 pub use run::run;

@@ -22,7 +22,7 @@ use crate::tasks::{
     publish_attributes, spawn_compactor,
 };
 use crate::types::{ETCD_VERSION, STORAGE_VERSION};
-use anyhow::{Context as _, bail};
+use super::error::{Context as _, Result, refuse};
 use quorate_etcd_files::disk::OsDisk;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ const REMOVED_TIME: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Whatever kept the member from starting or going on; the text says what to do.
-pub fn run(config: Config) -> anyhow::Result<()> {
+pub fn run(config: Config) -> Result<()> {
     tracing::info!(args = ?std::env::args().collect::<Vec<_>>(), "Running: ");
     log_start(&config);
     // Raft, peers and background work. Clients are served by threads of their own.
@@ -115,8 +115,8 @@ struct Member {
     watch_threads: WatchKeeper,
 }
 
-async fn run_member(config: Config) -> anyhow::Result<()> {
-    let mut signals = StopSignals::new()?;
+async fn run_member(config: Config) -> Result<()> {
+    let mut signals = StopSignals::new().context("failed to take over signals")?;
     // Ports first: a port in use must leave the data directory untouched.
     let peer_sockets = bind_all(&config.listen_peer_urls, config.socket_reuse_port)?;
     let client_sockets = bind_all(&config.listen_client_urls, config.socket_reuse_port)?;
@@ -130,7 +130,8 @@ async fn run_member(config: Config) -> anyhow::Result<()> {
     };
     let context = member.context();
     let door = Door::new(context.clone());
-    let shards = Shards::start(&serve_options(&member.config), &member.stop.subscribe())?;
+    let shards = Shards::start(&serve_options(&member.config), &member.stop.subscribe())
+        .context("failed to start the serving threads")?;
     let shards = Arc::new(shards);
     let ready = member.get_ready();
     tokio::pin!(ready);
@@ -161,11 +162,11 @@ async fn run_member(config: Config) -> anyhow::Result<()> {
     member.stop(shards, ended).await
 }
 
-fn bind_all(urls: &[ListenUrl], reuse_port: bool) -> anyhow::Result<Vec<Bound>> {
-    urls.iter().map(|url| Ok(Listener::bind(url, reuse_port)?)).collect()
+fn bind_all(urls: &[ListenUrl], reuse_port: bool) -> Result<Vec<Bound>> {
+    urls.iter().map(|url| Listener::bind(url, reuse_port).context("failed to take a port")).collect()
 }
 
-fn listen_all(bound: Vec<Bound>) -> anyhow::Result<Vec<Listener>> {
+fn listen_all(bound: Vec<Bound>) -> Result<Vec<Listener>> {
     bound.into_iter().map(|bound| bound.listen().context("failed to listen")).collect()
 }
 
@@ -185,36 +186,37 @@ fn open_backend(
     config: &Config,
     data_dir: &DataDir,
     metrics: &Metrics,
-) -> anyhow::Result<Arc<Backend>> {
+) -> Result<Arc<Backend>> {
     let commits = metrics.backend_commit.clone();
     let options = BackendOptions {
-        engine: config.storage_engine.parse().map_err(anyhow::Error::msg)?,
+        engine: config.storage_engine.parse().context("--storage-engine")?,
         flush_interval: config.flush_interval,
         flush_rows: config.flush_rows,
         sync: if config.unsafe_no_fsync { SyncPolicy::Never } else { SyncPolicy::Always },
         on_commit: Some(Arc::new(move |took| commits.observe(took.as_secs_f64()))),
         ..BackendOptions::default()
     };
-    let backend = Backend::open(&data_dir.snap_dir.join("state"), options)?;
+    let backend = Backend::open(&data_dir.snap_dir.join("state"), options).context("failed to open the state")?;
     match &data_dir.restored_db {
         Some(database) if backend.applied_at_open().is_none() => {
-            let mark = import(&backend, database)?;
+            let mark = import(&backend, database).context("failed to take over the restored database")?;
             tracing::info!(index = mark.index, term = mark.term, "took over a restored database");
         }
         _ => {}
     }
-    let version = backend.get(Keyspace::Meta, b"storageVersion")?;
+    let version = backend.get(Keyspace::Meta, b"storageVersion").context("failed to read the state")?;
     if version.is_none() {
         let mut batch = Batch::housekeeping();
         batch.put(Keyspace::Meta, &b"storageVersion"[..], STORAGE_VERSION);
-        backend.write(batch)?;
+        backend.write(batch).context("failed to write the state")?;
     }
     Ok(backend)
 }
 
-async fn start(config: Config, peer_sockets: Vec<Bound>) -> anyhow::Result<Member> {
+async fn start(config: Config, peer_sockets: Vec<Bound>) -> Result<Member> {
     let retention =
-        AutoCompaction::parse(&config.auto_compaction_mode, &config.auto_compaction_retention)?;
+        AutoCompaction::parse(&config.auto_compaction_mode, &config.auto_compaction_retention)
+            .context("invalid flags")?;
     let data_dir = data_dir::open(&config).await?;
     let metrics = Metrics::new();
     let backend = open_backend(&config, &data_dir, &metrics)?;
@@ -223,12 +225,13 @@ async fn start(config: Config, peer_sockets: Vec<Bound>) -> anyhow::Result<Membe
     {
         tracing::info!("Skipping defragmentation");
     } else if config.bootstrap_defrag_threshold_bytes > 0 {
-        backend.defragment()?;
+        backend.defragment().context("failed to defragment")?;
     }
     let cluster = Arc::new(ClusterState::new(data_dir.cluster_id, data_dir.member_id));
     let clock = SystemClock::shared();
     let (compactions, compaction_queue) = std::sync::mpsc::sync_channel(COMPACTION_QUEUE);
-    let applier = Applier::open(backend.clone(), cluster.clone(), clock, compactions)?;
+    let applier = Applier::open(backend.clone(), cluster.clone(), clock, compactions)
+        .context("failed to read the state")?;
     let state = applier.state().clone();
     if config.force_new_cluster {
         let urls: Vec<String> =
@@ -240,7 +243,8 @@ async fn start(config: Config, peer_sockets: Vec<Bound>) -> anyhow::Result<Membe
     let (fatal_sender, fatal) = watch::channel(None);
     let batch_limit = NonZeroUsize::new(config.compaction_batch_limit).unwrap_or(NonZeroUsize::MIN);
     let options = CompactorOptions { batch_limit, pause: config.compaction_sleep_interval };
-    spawn_compactor(compaction_queue, options, compacted_sender, fatal_sender.clone(), stopping)?;
+    spawn_compactor(compaction_queue, options, compacted_sender, fatal_sender.clone(), stopping)
+        .context("failed to start the compactor")?;
     let identity = Identity { cluster_id: data_dir.cluster_id, member_id: data_dir.member_id };
     let dialer = Arc::new(PlainDialer);
     let transport = GrpcTransport::new(identity, dialer, config.heartbeat, config.election);
@@ -251,8 +255,9 @@ async fn start(config: Config, peer_sockets: Vec<Bound>) -> anyhow::Result<Membe
         observer: Arc::new(MetricsObserver(metrics.clone())),
         is_removed: Arc::new(move |id| removed.is_removed(id)),
     };
-    let watch_threads = WatchKeeper::start(&state)?;
-    let raft = Raft::start(raft_config(&config, &data_dir), applier, surroundings).await?;
+    let watch_threads = WatchKeeper::start(&state).context("failed to start watches")?;
+    let raft = Raft::start(raft_config(&config, &data_dir), applier, surroundings).await;
+    let raft = raft.context("failed to start raft")?;
     let forwarded = Forwarded::default();
     raft.set_forward_handler(Arc::new(forwarded.clone()));
     let mut tasks = JoinSet::new();
@@ -435,7 +440,7 @@ impl Member {
     }
 
     /// Hands leadership over, closes the doors, stops raft, makes the state durable.
-    async fn stop(mut self, shards: Arc<Shards>, ended: Ended) -> anyhow::Result<()> {
+    async fn stop(mut self, shards: Arc<Shards>, ended: Ended) -> Result<()> {
         let fault = match ended {
             Ended::Signal(signal) => {
                 tracing::info!(signal, "received signal; shutting down");
@@ -462,9 +467,12 @@ impl Member {
         self.watch_threads.task.abort();
         let backend = self.state.backend.clone();
         if let Some(fault) = fault {
-            bail!("{fault}");
+            refuse!("{fault}");
         }
-        tokio::task::spawn_blocking(move || backend.close()).await??;
+        tokio::task::spawn_blocking(move || backend.close())
+            .await
+            .context("failed to close the state")?
+            .context("failed to close the state")?;
         tracing::info!(name = self.config.name, "closed etcd server");
         Ok(())
     }
