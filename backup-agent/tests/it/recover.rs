@@ -106,7 +106,7 @@ async fn one_survivor_of_etcd_brings_back_every_acknowledged_write() {
 /// The same with a Quorate cluster, brought back as a cluster of one.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_survivor_of_quorate_brings_back_every_acknowledged_write() {
-    survivor_brings_back_every_acknowledged_write(QUORATE, 1).await;
+    survivor_brings_back_every_acknowledged_write(QUORATE, 3).await;
 }
 
 async fn survivor_brings_back_every_acknowledged_write(version: &str, n_back: usize) {

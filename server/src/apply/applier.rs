@@ -69,7 +69,7 @@ impl Applier {
             Store::open(backend.clone()).map_err(Fatal::new)?;
         let lessor = Arc::new(Lessor::new(clock));
         let alarms = Arc::new(AlarmStore::default());
-        let mark = backend.applied_at_open();
+        let mark = backend.applied();
         let state = Arc::new(State::new(backend, store, lessor, cluster, alarms));
         let membership = StoredMembership::default();
         let mut applier = Applier { state, writer, membership, mark, compactions };

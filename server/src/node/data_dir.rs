@@ -3,9 +3,9 @@
 //! Layout (etcd's): `member/wal` is the log, `member/snap` the state. A restored directory has a bbolt database at
 //! `member/snap/db` and no state of ours yet.
 
+use super::error::{Context as _, Result, refuse};
 use super::join;
 use crate::config::Config;
-use super::error::{Context as _, Result, refuse};
 use fs4::fs_std::FileExt;
 use quorate_etcd_files::datadir::{self, InitialCluster};
 use quorate_etcd_files::disk::{Disk, OsDisk};

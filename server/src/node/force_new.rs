@@ -4,8 +4,8 @@
 //! Unlike etcd, nothing at the log's end is dropped: with one survivor, an entry that the dead leader acknowledged may
 //! be exactly there (`reference/file-formats.md`, section 11).
 
-use crate::cluster::{ClusterState, ConfChangeContext, Member};
 use super::error::{Context as _, Result};
+use crate::cluster::{ClusterState, ConfChangeContext, Member};
 use prost::Message;
 use quorate_etcd_files::disk::OsDisk;
 use quorate_etcd_files::wal::{EntryParts, Options, Replay, Writer};
@@ -32,7 +32,9 @@ pub(super) fn remove_others(
         let entry = reader.read(place).context("failed to read the log")?;
         last_leader = entry.leader_member_id();
         if entry.r#type() == EntryType::EntryConfChange {
-            ids.insert(ConfChange::decode(entry.data()).context("failed to read the log")?.node_id());
+            ids.insert(
+                ConfChange::decode(entry.data()).context("failed to read the log")?.node_id(),
+            );
         }
     }
     ids.extend(cluster.members().iter().map(|member| member.id));
@@ -81,7 +83,9 @@ fn changes(
         changes.push(ConfChange {
             r#type: Some(ConfChangeType::ConfChangeAddNode as i32),
             node_id: Some(own),
-            context: Some(serde_json::to_vec(&context).context("failed to describe this member")?.into()),
+            context: Some(
+                serde_json::to_vec(&context).context("failed to describe this member")?.into(),
+            ),
             ..ConfChange::default()
         });
     }

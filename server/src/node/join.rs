@@ -25,9 +25,13 @@ async fn ask(peer_url: &str) -> Result<(u64, Vec<Member>)> {
     let response =
         tokio::time::timeout(ANSWER_TIME, client.get(uri)).await.context("no answer in time")?;
     let response = response.context("no answer")?;
-    let id = response.headers().get(CLUSTER_ID_HEADER).ok_or("no cluster id in the answer").context("answer")?;
-    let cluster_id =
-        u64::from_str_radix(id.to_str().unwrap_or_default(), 16).context("cluster id is no hex number")?;
+    let id = response
+        .headers()
+        .get(CLUSTER_ID_HEADER)
+        .ok_or("no cluster id in the answer")
+        .context("answer")?;
+    let cluster_id = u64::from_str_radix(id.to_str().unwrap_or_default(), 16)
+        .context("cluster id is no hex number")?;
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
     let body = tokio::time::timeout(ANSWER_TIME, body).await.context("answer broke off")?;
     let body = body.context("answer broke off")?.to_bytes();
@@ -94,10 +98,7 @@ fn same_urls(left: &[String], right: &[String]) -> bool {
 ///
 /// # Errors
 /// The cluster runs already with this member in it.
-pub(super) async fn refuse_if_bootstrapped(
-    cluster: &InitialCluster,
-    id: u64,
-) -> Result<()> {
+pub(super) async fn refuse_if_bootstrapped(cluster: &InitialCluster, id: u64) -> Result<()> {
     let others = cluster.members.iter().filter(|member| member.id != id);
     let asked =
         others.flat_map(|member| &member.peer_urls).map(|url| async move { ask(url).await.ok() });

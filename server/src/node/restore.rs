@@ -1,7 +1,7 @@
 //! `quorate-server restore FILE`: the flags of `etcdutl snapshot restore` in front of the code of `etcd-files`.
 
-use crate::config::RestoreArgs;
 use super::error::{Context as _, Result, refuse};
+use crate::config::RestoreArgs;
 use quorate_etcd_files::datadir::{self, DataDir, InitialCluster, RestoreOptions};
 use std::path::{Path, PathBuf};
 
@@ -20,10 +20,10 @@ pub fn restore(args: &RestoreArgs) -> Result<()> {
     let options = RestoreOptions {
         data_dir: DataDir::new(&root, args.wal_dir.as_deref().map(Path::new)),
         name: args.name.clone(),
-        initial_cluster: InitialCluster::parse(&args.initial_cluster).context("--initial-cluster")?,
+        initial_cluster: InitialCluster::parse(&args.initial_cluster)
+            .context("--initial-cluster")?,
         initial_cluster_token: args.token.clone(),
-        peer_urls: datadir::parse_urls(&args.peer_urls)
-            .context("--initial-advertise-peer-urls")?,
+        peer_urls: datadir::parse_urls(&args.peer_urls).context("--initial-advertise-peer-urls")?,
         skip_hash_check: args.skip_hash_check,
         bump_revision: (args.bump_revision > 0).then_some(args.bump_revision),
     };

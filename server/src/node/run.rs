@@ -1,6 +1,7 @@
 //! The life of a member: built bottom-up, doors opened last, stopped in reverse.
 
 use super::data_dir::{self, DataDir};
+use super::error::{Context as _, Result, refuse};
 use super::force_new;
 use super::observer::MetricsObserver;
 use super::peer_door;
@@ -22,7 +23,6 @@ use crate::tasks::{
     publish_attributes, spawn_compactor,
 };
 use crate::types::{ETCD_VERSION, STORAGE_VERSION};
-use super::error::{Context as _, Result, refuse};
 use quorate_etcd_files::disk::OsDisk;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -163,7 +163,9 @@ async fn run_member(config: Config) -> Result<()> {
 }
 
 fn bind_all(urls: &[ListenUrl], reuse_port: bool) -> Result<Vec<Bound>> {
-    urls.iter().map(|url| Listener::bind(url, reuse_port).context("failed to take a port")).collect()
+    urls.iter()
+        .map(|url| Listener::bind(url, reuse_port).context("failed to take a port"))
+        .collect()
 }
 
 fn listen_all(bound: Vec<Bound>) -> Result<Vec<Listener>> {
@@ -182,11 +184,7 @@ fn serve_options(config: &Config) -> ServeOptions {
 }
 
 /// Opens the state of a directory, taking over a restored database.
-fn open_backend(
-    config: &Config,
-    data_dir: &DataDir,
-    metrics: &Metrics,
-) -> Result<Arc<Backend>> {
+fn open_backend(config: &Config, data_dir: &DataDir, metrics: &Metrics) -> Result<Arc<Backend>> {
     let commits = metrics.backend_commit.clone();
     let options = BackendOptions {
         engine: config.storage_engine.parse().context("--storage-engine")?,
@@ -196,15 +194,18 @@ fn open_backend(
         on_commit: Some(Arc::new(move |took| commits.observe(took.as_secs_f64()))),
         ..BackendOptions::default()
     };
-    let backend = Backend::open(&data_dir.snap_dir.join("state"), options).context("failed to open the state")?;
+    let backend = Backend::open(&data_dir.snap_dir.join("state"), options)
+        .context("failed to open the state")?;
     match &data_dir.restored_db {
         Some(database) if backend.applied_at_open().is_none() => {
-            let mark = import(&backend, database).context("failed to take over the restored database")?;
+            let mark =
+                import(&backend, database).context("failed to take over the restored database")?;
             tracing::info!(index = mark.index, term = mark.term, "took over a restored database");
         }
         _ => {}
     }
-    let version = backend.get(Keyspace::Meta, b"storageVersion").context("failed to read the state")?;
+    let version =
+        backend.get(Keyspace::Meta, b"storageVersion").context("failed to read the state")?;
     if version.is_none() {
         let mut batch = Batch::housekeeping();
         batch.put(Keyspace::Meta, &b"storageVersion"[..], STORAGE_VERSION);

@@ -141,7 +141,7 @@ impl Boot {
         let needs_all = self.applied.membership.membership.members.is_empty();
         let wanted = if needs_all { 0 } else { applied.saturating_sub(catchup_entries) };
         if let Some(found) = self.scan(self.cut_at(wanted)?)? {
-            return Ok((self.cut_at(wanted)?, found));
+            return Ok((self.cut_at(wanted.max(self.first_state(applied)))?, found));
         }
         // Entries that etcd wrote do not carry their membership, and the log does not reach back to the first one.
         // What is applied is then not offered to followers; one that lags gets a snapshot.
@@ -152,6 +152,13 @@ impl Boot {
                 "the write-ahead log does not say who the members are, and neither does the state",
             )),
         }
+    }
+
+    /// The entry up to which only a state tells what is true: a restored directory begins with a database that no
+    /// entry describes, and a snapshot record at its place. Whoever lacks it must be sent a snapshot, never the entries.
+    fn first_state(&self, applied: u64) -> u64 {
+        let recorded = self.replay.snapshots.iter().map(|snapshot| snapshot.index());
+        recorded.filter(|index| *index > 0).min().unwrap_or(0).min(applied)
     }
 
     /// The log id of the entry at `wanted`, or of the first one that is possible, for the purged mark.
