@@ -13,12 +13,11 @@ struct Need {
     why: &'static str,
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 7] = [
     Need { program: "cc", package: "build-essential", why: "crates with C or assembly in them" },
     Need { program: "git", package: "git", why: "the list of files that the check reads" },
     Need { program: "python3", package: "python3-pip", why: "wheels that carry real etcd" },
     Need { program: "ip", package: "iproute2", why: "partitions in network namespaces" },
-    Need { program: "nft", package: "nftables", why: "dropping packets between members" },
     Need { program: "tmux", package: "tmux", why: "the dashboard in a real terminal" },
     Need { program: "dpkg-deb", package: "dpkg", why: "building and reading the .deb" },
     Need { program: "rpm", package: "rpm", why: "reading the .rpm as its users do" },
