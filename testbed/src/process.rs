@@ -121,6 +121,7 @@ impl Process {
         Ok(child.wait()?)
     }
 
+    /// What the process has used so far; an error when it is not running.
     pub fn usage(&self) -> Result<Usage> {
         Usage::of(self.pid()?)
     }
@@ -149,6 +150,7 @@ impl Process {
         Ok(start.elapsed())
     }
 
+    /// Sends a signal; an error when the process is not running.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.pid()?)?).context("a process id is not zero")?;
         Ok(kill_process(pid, signal)?)

@@ -17,15 +17,19 @@ pub struct Sifted {
 pub fn sift(found: Vec<Violation>, list: &str) -> Sifted {
     let is_entry = |line: &&str| !line.is_empty() && !line.starts_with('#');
     let known: Vec<&str> = list.lines().filter(is_entry).collect();
-    let is_gone = |entry: &&&str| !found.iter().any(|violation| of(violation) == **entry);
+    let is_gone = |entry: &&&str| !found.iter().any(|it| of(it) == without_numbers(entry));
     let gone = known.iter().filter(is_gone).map(|entry| (*entry).to_owned()).collect();
-    let is_fresh = |violation: &Violation| !known.contains(&of(violation).as_str());
+    let is_fresh = |it: &Violation| !known.iter().any(|entry| of(it) == without_numbers(entry));
     Sifted { gone, fresh: found.into_iter().filter(is_fresh).collect() }
 }
 
-/// A breach without its line number, which moves with every edit.
+/// A breach without its line number and its counts, which move with every edit.
 fn of(violation: &Violation) -> String {
-    format!("{}: {}", violation.path, violation.says)
+    without_numbers(&format!("{}: {}", violation.path, violation.says))
+}
+
+fn without_numbers(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 #[cfg(test)]
