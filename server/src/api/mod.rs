@@ -3,6 +3,7 @@
 //! Each handler is four steps: check, call, map the error, fill the header. Nothing here changes state except by
 //! proposing.
 
+mod authority;
 mod body;
 mod checks;
 mod cluster;

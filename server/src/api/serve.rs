@@ -3,6 +3,7 @@
 //! One runtime per thread instead of one for all: a connection's tasks never migrate, and serving a call costs about a
 //! third less than on a work-stealing runtime (`reference/storage-and-raft.md`, section 1.2).
 
+use super::authority::RepairAuthority;
 use super::door::Door;
 use crate::config::ListenUrl;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -284,12 +285,12 @@ async fn serve_one(
     match connection {
         ConnectionParts::Tcp(stream) => {
             if let Ok(stream) = TcpStream::from_std(stream) {
-                drive(&builder, TokioIo::new(stream), door, stop).await;
+                drive(&builder, TokioIo::new(RepairAuthority::new(stream)), door, stop).await;
             }
         }
         ConnectionParts::Unix(stream) => {
             if let Ok(stream) = UnixStream::from_std(stream) {
-                drive(&builder, TokioIo::new(stream), door, stop).await;
+                drive(&builder, TokioIo::new(RepairAuthority::new(stream)), door, stop).await;
             }
         }
     }
