@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Longest run of one invocation.
-const LIMIT: Duration = Duration::from_secs(8);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// One line of a script.
 pub struct Invocation {
@@ -36,7 +36,7 @@ enum Interrupt {
 }
 
 /// Output counts as complete when nothing has followed for so long.
-const QUIET: Duration = Duration::from_millis(200);
+const QUIET: Duration = Duration::from_millis(700);
 
 /// What a program answered.
 #[derive(Clone, PartialEq, Eq)]
