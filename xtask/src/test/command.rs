@@ -73,7 +73,7 @@ fn build() -> Result<()> {
 fn tests(targets: &[&str], threads: Option<&str>, filter: Option<&str>) -> Result<()> {
     let mut cargo: Command = repo::cargo();
     cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]).args(targets).args(filter);
-    cargo.env("QUORATE_REFERENCE_DIR", reference::folder());
+    cargo.env("QUORATE_REFERENCE_DIR", reference::folder()).env("QUORATE_IS_BUILT", "1");
     if let Some(threads) = threads {
         cargo.env("RUST_TEST_THREADS", threads);
     }
