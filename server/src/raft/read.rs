@@ -19,11 +19,17 @@ impl<O: Send + 'static> Raft<O> {
     /// index of it. A read of the state after that is linearizable.
     ///
     /// # Errors
-    /// [`ReadIndexError::Timeout`] and [`ReadIndexError::LeaderChanged`] after `5 s + 2 × election timeout`.
+    /// [`ReadIndexError::Timeout`] and [`ReadIndexError::LeaderChanged`] after `5 s + 2 × election timeout`, or
+    /// the first of them half a second later where an earlier question was under way.
     pub async fn read_index(&self) -> Result<u64, ReadIndexError> {
         let (waiter, answer) = oneshot::channel();
-        self.shared.reads.send(waiter).await.map_err(|_| ReadIndexError::Stopped)?;
-        answer.await.map_err(|_| ReadIndexError::Stopped)?
+        let ask = async {
+            self.shared.reads.send(waiter).await.map_err(|_| ReadIndexError::Stopped)?;
+            answer.await.map_err(|_| ReadIndexError::Stopped)?
+        };
+        // Without a quorum a question may already be waiting out its time; this read must not wait for two of them.
+        let limit = self.shared.config.request_timeout() + READ_RETRY;
+        timeout(limit, ask).await.unwrap_or(Err(ReadIndexError::Timeout))
     }
 }
 
