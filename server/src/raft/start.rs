@@ -138,7 +138,7 @@ async fn found<M: Machine>(
     };
     let core_config = Arc::new(core_config(config).validate().map_err(Fatal::new)?);
     let core = Core::new(config.member_id, core_config, network, log.clone(), door).await;
-    let core = core.map_err(|error| first_cause(&progress, &log, &error))?;
+    let core = core.map_err(|error| first_cause(&progress, &log, &unfit(config, &error)))?;
     started.store(true, Ordering::Release);
     let threads = vec![writer_thread, apply_thread];
     Ok(Founded { core, log, progress, waiters, removed, threads })
@@ -165,6 +165,16 @@ async fn open_log<M: Machine>(
     let seen = Arc::new(move |membership: &Membership| addresses.seen(membership));
     let open = move || log::open(disk, &identity, applied, seen, observer);
     tokio::task::spawn_blocking(open).await.map_err(Fatal::new)?
+}
+
+/// openraft starts on any log and state that belong together.
+fn unfit(config: &RaftConfig, error: &dyn std::fmt::Display) -> String {
+    format!(
+        "the log in {} does not fit the state in {}: {error}. Put back the directories that belong together, or \
+         restore a snapshot into a new one.",
+        config.wal_dir.display(),
+        config.snap_dir.display()
+    )
 }
 
 /// The error that came first: openraft only knows that something failed.

@@ -71,6 +71,7 @@ pub(in crate::raft) fn open(
     let boot = Boot { reader: writer.entry_reader(), replay, applied: applied.clone() };
     let (purged, found) = boot.cut_and_scan(identity.catchup_entries)?;
     let last = boot.last(purged)?;
+    boot.refuse_strange_state(purged, last, identity)?;
     if applied.membership.membership.members.is_empty() {
         applied.membership = found.at_applied.clone();
     }
@@ -211,6 +212,34 @@ impl Boot {
     fn last(&self, purged: LogId) -> Result<LogId, Fatal> {
         let last = self.replay.last_index();
         if last <= purged.index { Ok(purged) } else { self.log_id_at(last) }
+    }
+
+    /// A committed entry never changes: a state that applied another one than the log holds is not this log's.
+    fn refuse_strange_state(
+        &self,
+        purged: LogId,
+        last: LogId,
+        identity: &LogIdentity,
+    ) -> Result<(), Fatal> {
+        let applied = &self.applied.mark;
+        if applied.index <= purged.index || applied.index > last.index {
+            return Ok(());
+        }
+        let logged = mark(&self.log_id_at(applied.index)?);
+        if logged == *applied {
+            return Ok(());
+        }
+        Err(Fatal::new(format_args!(
+            "the log in {} does not fit the state: entry {} was applied in term {} of leader {:x}, the log has it \
+             in term {} of leader {:x}. Put back the directories that belong together, or restore a snapshot into a \
+             new one.",
+            identity.dir.display(),
+            applied.index,
+            applied.term,
+            applied.leader_member_id,
+            logged.term,
+            logged.leader_member_id,
+        )))
     }
 
     fn places_after(&self, purged: LogId) -> Vec<EntryRef> {
