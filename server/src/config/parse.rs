@@ -58,6 +58,14 @@ pub enum Invocation {
     Print(String, i32),
 }
 
+/// clap's message and its tip in one line, without the usage text.
+fn one_line(message: &str) -> String {
+    let lines = message.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let told: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let told = told.join(", ");
+    format!("{}. See quorate-server --help.", told.trim_start_matches("error: "))
+}
+
 /// Parses arguments (without the program name) and `ETCD_*` variables. The warnings that come with the values are
 /// for the log, which is not open yet.
 ///
@@ -81,7 +89,7 @@ pub fn parse(
         Err(error) if !error.use_stderr() => {
             return Ok(Invocation::Print(error.to_string(), 0));
         }
-        Err(error) => return Err(ConfigError::Syntax(error.to_string())),
+        Err(error) => return Err(ConfigError::Syntax(one_line(&error.to_string()))),
     };
     let mut warnings = Vec::new();
     let values = collect(&matches, environment.into_iter().collect(), &mut warnings)?;
