@@ -3,7 +3,7 @@
 //! Layout (etcd's): `member/wal` is the log, `member/snap` the state. A restored directory has a bbolt database at
 //! `member/snap/db` and no state of ours yet.
 
-use super::error::{Context as _, Result, refuse};
+use super::error::{Context as _, NodeError, Result, refuse};
 use super::join;
 use crate::config::Config;
 use fs4::fs_std::FileExt;
@@ -114,11 +114,19 @@ fn lock(root: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// A damaged log is never mended by guessing.
+fn unreadable(error: &quorate_etcd_files::Error) -> NodeError {
+    NodeError::Refused(format!(
+        "failed to read the log: {error}. Restore a snapshot into a new directory, or remove this member from the \
+         cluster and add it again with an empty one."
+    ))
+}
+
 /// Ids from the log's first record; they win over all flags.
 fn read_identity(wal_dir: &Path) -> Result<(u64, u64)> {
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-    let mut reader = wal::Reader::open(&disk, wal_dir).context("failed to open the log")?;
-    while let Some((record, _)) = reader.next_record().context("failed to read the log")? {
+    let mut reader = wal::Reader::open(&disk, wal_dir).map_err(|error| unreadable(&error))?;
+    while let Some((record, _)) = reader.next_record().map_err(|error| unreadable(&error))? {
         if let wal::Record::Metadata(metadata) = record {
             return Ok((metadata.node_id(), metadata.cluster_id()));
         }
@@ -134,8 +142,11 @@ async fn plan_bootstrap(config: &Config) -> Result<(InitialCluster, u64, bool)> 
     let mut advertised: Vec<String> =
         config.initial_advertise_peer_urls.iter().map(ToString::to_string).collect();
     advertised.sort();
-    datadir::check_local_member(&config.initial_cluster, &config.name, &advertised)
-        .context("invalid --initial-cluster")?;
+    if let Err(error) =
+        datadir::check_local_member(&config.initial_cluster, &config.name, &advertised)
+    {
+        refuse!("{error}. Make --name, --initial-advertise-peer-urls and --initial-cluster agree.");
+    }
     if config.initial_cluster_is_new {
         let cluster = InitialCluster::new(&config.initial_cluster, &config.initial_cluster_token)
             .context("invalid --initial-cluster")?;
