@@ -49,6 +49,11 @@ impl Process {
         self
     }
 
+    /// Adds an argument to the command line of the next start.
+    pub fn add_argument(&mut self, argument: &str) {
+        self.command.push(argument.into());
+    }
+
     /// Starts the process; its output goes to the end of the log file.
     pub fn start(&mut self) -> Result<()> {
         let log = self.open_log()?;

@@ -1,0 +1,238 @@
+//! Starts on bad input: one clear line that says what to do, a non-zero exit, and the data as they were.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use testbed::{Process, free_ports};
+
+use super::stage::{READY_MAX, SERVER};
+
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
+
+/// A member of a cluster of one, with flags that a test can overrule (the last one wins).
+struct Lone {
+    folder: TempDir,
+    flags: Vec<String>,
+}
+
+impl Lone {
+    fn new() -> Lone {
+        let folder = tempfile::tempdir().unwrap();
+        let ports = free_ports(2).unwrap();
+        let (client, peer) =
+            (format!("http://127.0.0.1:{}", ports[0]), format!("http://127.0.0.1:{}", ports[1]));
+        let flags = [
+            ("name", "m1".to_owned()),
+            ("data-dir", folder.path().join("data").to_string_lossy().into_owned()),
+            ("listen-client-urls", client.clone()),
+            ("advertise-client-urls", client),
+            ("listen-peer-urls", peer.clone()),
+            ("initial-advertise-peer-urls", peer.clone()),
+            ("initial-cluster", format!("m1={peer}")),
+        ];
+        let flags = flags.map(|(flag, value)| format!("--{flag}={value}")).into();
+        Lone { folder, flags }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn process(&self, extra: &[&str]) -> Process {
+        let flags: Vec<String> =
+            self.flags.iter().cloned().chain(extra.iter().map(|&f| f.to_owned())).collect();
+        Process::new("m1", self.folder.path(), Path::new(SERVER), &flags)
+    }
+
+    /// Data of a member that has run and was stopped.
+    fn with_data() -> Lone {
+        let lone = Lone::new();
+        let mut process = lone.process(&[]);
+        process.start().unwrap();
+        process.wait_ready(READY_MAX).unwrap();
+        process.stop(READY_MAX).unwrap();
+        fs::remove_file(&process.log).unwrap();
+        lone
+    }
+
+    /// Wants the start to be refused, and the data left as they were.
+    fn refuses(&self, extra: &[&str], words: &[&str]) {
+        let before = tree(&self.data());
+        self.is_refused(extra, words);
+        assert!(before == tree(&self.data()), "the data have changed");
+    }
+
+    /// Starts, and wants the start to fail with one line that holds `words`.
+    fn is_refused(&self, extra: &[&str], words: &[&str]) {
+        let mut process = self.process(extra);
+        process.start().unwrap();
+        let log = process.log.clone();
+        let (sender, ended) = std::sync::mpsc::channel();
+        let pid = process.pid().unwrap();
+        std::thread::spawn(move || sender.send(process.wait()));
+        let Ok(status) = ended.recv_timeout(ENDS_WITHIN) else {
+            Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+            panic!("it goes on:\n{}", fs::read_to_string(log).unwrap());
+        };
+        assert!(!status.unwrap().success());
+        let text = fs::read_to_string(&log).unwrap();
+        fs::remove_file(&log).unwrap();
+        assert!(!text.contains("panicked"), "{text}");
+        assert!(!text.contains("ready to serve client requests"), "{text}");
+        let lines: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("quorate-server: ")).collect();
+        let [line] = lines[..] else { panic!("not one line that tells:\n{text}") };
+        println!("{line}");
+        for word in words {
+            assert!(line.contains(word), "{word:?} is missing in: {line}");
+        }
+    }
+}
+
+/// Every file below a folder with its content.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(tree(&path));
+            all.insert(path, None);
+        } else {
+            let content = fs::read(&path).unwrap();
+            all.insert(path, Some(content));
+        }
+    }
+    all
+}
+
+fn flip(file: &Path, at: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[at] ^= 0xff;
+    fs::write(file, bytes).unwrap();
+}
+
+fn first_file(folder: &Path, extension: &str) -> PathBuf {
+    let all = tree(folder);
+    let is_wanted = |path: &&PathBuf| path.extension().is_some_and(|found| found == extension);
+    all.keys().find(is_wanted).unwrap_or_else(|| panic!("no .{extension} in {folder:?}")).clone()
+}
+
+/// A flag that nobody knows.
+#[test]
+fn unknown_flag() {
+    Lone::new().refuses(&["--no-such-flag=1"], &["no-such-flag", "--help"]);
+}
+
+/// A port that somebody else has: it is named, and a directory with data stays as it was.
+#[test]
+fn used_port() {
+    let lone = Lone::with_data();
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
+    let url = format!("--listen-client-urls=http://127.0.0.1:{port}");
+    lone.refuses(&[&url], &[&port.to_string(), "choose another port"]);
+}
+
+/// `--initial-cluster` without this member, or with another peer URL.
+#[test]
+fn mismatched_initial_cluster() {
+    let lone = Lone::new();
+    lone.refuses(&["--initial-cluster=other=http://127.0.0.1:1"], &["initial-cluster", "Make"]);
+    lone.refuses(&["--initial-cluster=m1=http://127.0.0.1:1"], &["initial-cluster", "Make"]);
+    assert!(!lone.data().exists(), "a refused start leaves no trace");
+}
+
+/// A directory with other things in it.
+#[test]
+fn foreign_data_dir() {
+    let lone = Lone::new();
+    fs::create_dir(lone.data()).unwrap();
+    fs::write(lone.data().join("PG_VERSION"), "17").unwrap();
+    lone.refuses(&[], &["PG_VERSION", "Choose"]);
+}
+
+/// A flipped byte in the log, behind its first frame: where it is and what to do is told.
+#[test]
+fn damaged_log() {
+    let lone = Lone::with_data();
+    let log = first_file(&lone.data(), "wal");
+    // The CRC record fills the first 16 bytes or so; the metadata come next.
+    flip(&log, 40);
+    lone.refuses(&[], &[&log.file_name().unwrap().to_string_lossy(), "offset", "Restore"]);
+}
+
+/// State that is not readable as such.
+#[test]
+fn damaged_state() {
+    let lone = Lone::with_data();
+    let files = tree(&lone.data().join("member/snap"));
+    let state = files.iter().filter(|(_, content)| content.is_some());
+    let (state, _) = state.max_by_key(|(_, content)| content.as_ref().map(Vec::len)).unwrap();
+    let mut bytes = fs::read(state).unwrap();
+    bytes[..4096].fill(0xa5);
+    fs::write(state, bytes).unwrap();
+    lone.refuses(&[], &["snap", "restore from a snapshot"]);
+}
+
+/// A log of one cluster and the state of another. Nothing is lost by the mistake: with its own log it starts again.
+#[test]
+fn mixed_data_dirs() {
+    let (one, other) = (Lone::with_data(), Lone::with_data());
+    let (log, aside) = (one.data().join("member/wal"), one.folder.path().join("wal-aside"));
+    fs::rename(&log, &aside).unwrap();
+    let mut copy = Command::new("cp");
+    copy.arg("-r").arg(other.data().join("member/wal")).arg(&log);
+    assert!(copy.status().unwrap().success());
+    one.is_refused(&[], &["does not fit", "restore a snapshot"]);
+    fs::remove_dir_all(&log).unwrap();
+    fs::rename(&aside, &log).unwrap();
+    let mut process = one.process(&[]);
+    process.start().unwrap();
+    process.wait_ready(READY_MAX).unwrap();
+}
+
+/// A directory that a running member holds.
+#[test]
+fn data_dir_in_use() {
+    let lone = Lone::new();
+    let mut process = lone.process(&[]);
+    process.start().unwrap();
+    process.wait_ready(READY_MAX).unwrap();
+    let ports = free_ports(2).unwrap();
+    let [client, peer] = ["client", "peer"].map(|kind| {
+        let n = usize::from(kind == "peer");
+        format!("--listen-{kind}-urls=http://127.0.0.1:{}", ports[n])
+    });
+    let second = lone.process(&[&client, &peer]);
+    let mut second = second;
+    second.start().unwrap();
+    assert!(!second.wait().unwrap().success());
+    assert!(process.is_running());
+}
+
+/// A file system without room for a log.
+#[test]
+fn full_disk() {
+    let mut lone = Lone::new();
+    let mount = lone.folder.path().join("small");
+    fs::create_dir(&mount).unwrap();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "none"]).arg(&mount).status();
+    assert!(mounted.unwrap().success(), "a full disk is tested as root");
+    let _unmount = Unmount(mount.clone());
+    lone.flags.push(format!("--data-dir={}", mount.join("data").display()));
+    lone.refuses(&[], &["small", "disk space"]);
+}
+
+struct Unmount(PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.0).status().ok();
+    }
+}
