@@ -147,6 +147,25 @@ fn mismatched_initial_cluster() {
     assert!(!lone.data().exists(), "a refused start leaves no trace");
 }
 
+/// A peer of another cluster, which has not been told of this member: nothing is made.
+#[test]
+fn wrong_cluster() {
+    let (lone, other) = (Lone::new(), Lone::new());
+    let mut running = other.process(&[]);
+    running.start().unwrap();
+    running.wait_ready(READY_MAX).unwrap();
+    let peer = |lone: &Lone| {
+        let flag =
+            lone.flags.iter().find_map(|flag| flag.strip_prefix("--initial-advertise-peer-urls="));
+        flag.unwrap().to_owned()
+    };
+    let cluster = format!("--initial-cluster=m1={},m2={}", peer(&lone), peer(&other));
+    let words = ["member count is unequal", "member add"];
+    lone.refuses(&[&cluster, "--initial-cluster-state=existing"], &words);
+    assert!(!lone.data().exists(), "a refused start leaves no trace");
+    assert!(running.is_running());
+}
+
 /// A directory with other things in it.
 #[test]
 fn foreign_data_dir() {

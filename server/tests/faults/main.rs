@@ -16,4 +16,5 @@ mod load;
 mod namespaces;
 mod partition;
 mod pause;
+mod power_loss;
 mod stage;
