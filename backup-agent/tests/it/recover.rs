@@ -120,7 +120,7 @@ async fn survivor_brings_back_every_acknowledged_write(version: &str, n_back: us
     let endpoint = cluster.members[leader].client_url.clone();
     let writers: Vec<_> =
         (0..4).map(|_| tokio::spawn(write_until(Arc::clone(&stop), endpoint.clone()))).collect();
-    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2000)).await;
     cluster.kill(leader);
     cluster.kill(survivor);
     stop.store(true, Ordering::SeqCst);

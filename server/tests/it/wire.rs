@@ -33,7 +33,6 @@ pub enum Call {
     MemberRemove(u64),
     MemberUpdate(pb::MemberUpdateRequest),
     MemberPromote(u64),
-    MemberList(bool),
     MoveLeader(u64),
     Downgrade(pb::DowngradeRequest),
     /// Requests on one stream, and how many messages to wait for.
@@ -106,9 +105,6 @@ impl Wire {
             Call::MemberUpdate(request) => text(self.cluster().member_update(request).await),
             Call::MemberPromote(id) => {
                 text(self.cluster().member_promote(pb::MemberPromoteRequest { id }).await)
-            }
-            Call::MemberList(linearizable) => {
-                text(self.cluster().member_list(pb::MemberListRequest { linearizable }).await)
             }
             Call::MoveLeader(target_id) => {
                 text(self.maintenance().move_leader(pb::MoveLeaderRequest { target_id }).await)
