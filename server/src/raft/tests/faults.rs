@@ -6,6 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::cluster::{Cluster, eventually};
 use super::machine::put;
+use crate::raft::ProposeError;
 
 fn others(leader: u64) -> Vec<u64> {
     (1..=3).filter(|id| *id != leader).collect()
@@ -125,7 +126,7 @@ async fn slow_lines_keep_their_leader() {
 }
 
 /// A log that is purged after every entry and keeps one, under ten writers through all members, with a member that is
-/// away for a while: nothing fails.
+/// away for a while: nothing is lost and no member fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn smallest_log_under_load() {
     let settings = |config: &mut crate::raft::RaftConfig| {
@@ -142,7 +143,12 @@ async fn smallest_log_under_load() {
                 let raft = cluster.raft(through);
                 tokio::spawn(async move {
                     for i in 0..20 {
-                        raft.propose(put(&format!("{round}-{writer}-{i}"), "v")).await.unwrap();
+                        match raft.propose(put(&format!("{round}-{writer}-{i}"), "v")).await {
+                            // A member that fell behind the one entry that is kept got it inside a snapshot, and
+                            // a snapshot holds no outcomes. The write must still be there, which is checked below.
+                            Ok(_) | Err(ProposeError::Timeout(_)) => {}
+                            Err(error) => panic!("{error}"),
+                        }
                     }
                 })
             })
