@@ -20,7 +20,7 @@ fn start(program: &Path, folder: &Path) -> Cluster {
     Cluster::start(&Plan { program, members: 3, folder, extra: &[] }).unwrap()
 }
 
-/// Runs etcdctl and returns its exit code, standard output and the last line of standard error.
+/// Runs etcdctl and returns its exit code, standard output and standard error.
 fn run(program: &Path, endpoints: &str, line: &Line) -> (i32, String, String) {
     use std::io::Write;
     let mut command = Command::new(program);
@@ -35,9 +35,12 @@ fn run(program: &Path, endpoints: &str, line: &Line) -> (i32, String, String) {
     let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let errors = text(&output.stderr);
-    let last =
-        errors.lines().rfind(|line| line.starts_with("Error")).unwrap_or_default().to_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), last)
+    (output.status.code().unwrap_or(-1), text(&output.stdout), errors)
+}
+
+/// What standard error says beside log lines.
+fn error_line(errors: &str) -> &str {
+    errors.lines().rfind(|line| line.starts_with("Error")).unwrap_or_default()
 }
 
 /// Hides ids, addresses, times and sizes, which differ between any two clusters.
@@ -164,8 +167,8 @@ fn output_equals_that_for_etcd() {
     for line in lines() {
         let (code, out, error) = run(&etcdctl, &our_urls, &line);
         let (their_code, their_out, their_error) = run(&etcdctl, &their_urls, &line);
-        let our = (code, mask(&out), mask(&error));
-        let their = (their_code, mask(&their_out), mask(&their_error));
+        let our = (code, mask(&out), mask(error_line(&error)));
+        let their = (their_code, mask(&their_out), mask(error_line(&their_error)));
         if our != their {
             found.push(format!(
                 "{:?} {:?}\n  etcd:    {their:?}\n  quorate: {our:?}",
