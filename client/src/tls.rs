@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// The configuration for gRPC (`h2`) or plain HTTP (`http/1.1`), as `alpn` says.
 pub(crate) fn client_config(tls: &Tls, alpn: &[u8]) -> Result<Arc<ClientConfig>> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| ClientError::Config(format!("TLS cannot be set up: {error}")))?;
@@ -72,9 +72,8 @@ fn unreadable(what: &str, path: &Path, cause: &str) -> ClientError {
     ClientError::Config(format!("{what} file {} cannot be used: {cause}", path.display()))
 }
 
-/// `--insecure-skip-tls-verify`: any certificate will do. Signatures are still checked where ring can, so that the peer
-/// at least holds the key of what it shows. ring cannot check P-521, which etcd's `--auto-tls` uses; since the
-/// certificate proves nothing here anyway, such a signature is let pass.
+/// `--insecure-skip-tls-verify`: any certificate will do. Signatures are still checked, so that the peer at least holds
+/// the key of what it shows.
 #[derive(Debug)]
 struct AcceptAny(Arc<rustls::crypto::CryptoProvider>);
 
@@ -96,9 +95,6 @@ impl ServerCertVerifier for AcceptAny {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        if dss.scheme == SignatureScheme::ECDSA_NISTP521_SHA512 {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
         let algorithms = &self.0.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
     }
@@ -109,16 +105,11 @@ impl ServerCertVerifier for AcceptAny {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        if dss.scheme == SignatureScheme::ECDSA_NISTP521_SHA512 {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
         let algorithms = &self.0.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let mut schemes = self.0.signature_verification_algorithms.supported_schemes();
-        schemes.push(SignatureScheme::ECDSA_NISTP521_SHA512);
-        schemes
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

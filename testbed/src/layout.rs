@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Process, Usage, free_ports};
+use super::{Pki, Process, Usage, free_ports};
 
 /// How long a start may take. Tools of etcd's users give ten seconds on idle machines.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -41,7 +41,18 @@ pub struct Cluster {
 impl Cluster {
     /// Starts all members and waits until each takes requests.
     pub fn start(plan: &Plan<'_>) -> Result<Self> {
-        let mut cluster = Self::lay_out(plan)?;
+        Self::lay_out(plan, "http")?.started()
+    }
+
+    /// The same with TLS: clients and peers must show a certificate of `pki`'s authority. `plan.extra` comes behind the
+    /// TLS flags, so that it can change them. See [`Pki`] for what clients need.
+    pub fn start_tls(plan: &Plan<'_>, pki: &Pki) -> Result<Self> {
+        let extra = [pki.server_flags()?, plan.extra.to_vec()].concat();
+        Self::lay_out(&Plan { extra: &extra, ..*plan }, "https")?.started()
+    }
+
+    fn started(self) -> Result<Self> {
+        let mut cluster = self;
         for member in &mut cluster.members {
             member.process.start()?;
         }
@@ -50,10 +61,10 @@ impl Cluster {
     }
 
     /// The members with their command lines, none started.
-    fn lay_out(plan: &Plan<'_>) -> Result<Self> {
+    fn lay_out(plan: &Plan<'_>, scheme: &str) -> Result<Self> {
         let ports = free_ports(2 * plan.members)?;
         let (client_ports, peer_ports) = ports.split_at(plan.members);
-        let url = |port: &u16| format!("http://127.0.0.1:{port}");
+        let url = |port: &u16| format!("{scheme}://127.0.0.1:{port}");
         let name = |n: usize| format!("m{}", n + 1);
         let peers = peer_ports.iter().enumerate();
         let initial: Vec<String> = peers.map(|(n, p)| format!("{}={}", name(n), url(p))).collect();

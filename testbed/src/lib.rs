@@ -2,12 +2,14 @@
 //! What `xtask` and the test suites share. It knows processes, ports and `/proc`, and nothing of gRPC.
 
 mod layout;
+mod pki;
 mod port;
 mod process;
 mod reference;
 mod usage;
 
 pub use layout::{Cluster, Member, Plan};
+pub use pki::{Leaf, Pair, Pki};
 pub use port::free_ports;
 pub use process::Process;
 pub use reference::{Version, reference};
