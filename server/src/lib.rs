@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod mvcc;
 pub mod node;
 pub mod raft;
-pub mod storage;
+/// The state on disk: a crate of its own, so that `quoratectl` can read a stopped member.
+pub use quorate_storage as storage;
 pub mod tasks;
 pub mod types;

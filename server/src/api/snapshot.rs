@@ -3,7 +3,7 @@
 //! Nothing is written to disk and memory stays constant however large the state is.
 
 use super::context::{Context, SharedContext};
-use crate::apply::Image;
+use crate::storage::Image;
 use crate::types::STORAGE_VERSION;
 use quorate_proto::etcdserverpb::SnapshotResponse;
 use sha2::{Digest, Sha256};

@@ -12,7 +12,7 @@ use crate::raft::{
     Applied, AppliedState, CommittedEntry, CommittedPayload, Fatal, Machine, Membership,
     SnapshotSource, StoredMembership,
 };
-use crate::storage::{AppliedMark, Backend, Batch, Keyspace};
+use crate::storage::{AppliedMark, Backend, Batch, Image, Keyspace};
 use bytes::Bytes;
 use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::{AlarmType, InternalRaftRequest};
@@ -259,10 +259,7 @@ impl Machine for Applier {
         let view = self.state.backend.view().map_err(Fatal::new)?;
         let mark = self.mark.clone().unwrap_or_default();
         let state = AppliedState { mark, membership: self.membership.clone() };
-        Ok(SnapshotSource {
-            state,
-            write: Box::new(move |out| image::Image::new(view)?.write(out)),
-        })
+        Ok(SnapshotSource { state, write: Box::new(move |out| Image::new(view)?.write(out)) })
     }
 
     fn install(&mut self, state: &AppliedState, file: &Path) -> Result<(), Fatal> {

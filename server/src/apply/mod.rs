@@ -13,7 +13,7 @@ mod state;
 mod txn;
 
 pub use applier::Applier;
-pub use image::{Image, import};
+pub use image::import;
 pub use outcome::{Outcome, Reply};
 pub use state::State;
 pub use txn::read_only_txn;

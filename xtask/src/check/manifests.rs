@@ -3,13 +3,14 @@
 use super::source::Violation;
 
 /// Crate folder → our crates it may have in `[dependencies]`. Arrows run one way; tests stand outside.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("proto", &[]),
     ("sled-sync", &[]),
     ("etcd-files", &["quorate-proto"]),
     ("client", &["quorate-proto", "quorate-etcd-files"]),
-    ("server", &["quorate-proto", "quorate-etcd-files", "quorate-sled-sync"]),
-    ("ctl", &["quorate-proto", "quorate-etcd-files", "quorate-client"]),
+    ("storage", &["quorate-etcd-files", "quorate-sled-sync"]),
+    ("server", &["quorate-proto", "quorate-etcd-files", "quorate-storage"]),
+    ("ctl", &["quorate-proto", "quorate-etcd-files", "quorate-storage", "quorate-client"]),
     ("tui", &["quorate-proto", "quorate-etcd-files", "quorate-client"]),
     ("backup-agent", &["quorate-proto", "quorate-etcd-files", "quorate-client"]),
     ("testbed", &[]),

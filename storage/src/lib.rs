@@ -3,6 +3,8 @@
 //! Reading order: [`Keyspace`], [`AppliedMark`], [`Batch`], [`Backend`], [`View`], then `layer` and `flusher` for what
 //! lies between a write and the disk, [`engine`] for what an engine must do, `generation` and `rewrite` for how one
 //! database takes the place of another.
+//!
+//! A crate of its own, so that `quoratectl` can read and defragment the state of a stopped member without the server.
 
 mod append_log;
 mod backend;
@@ -12,6 +14,7 @@ mod error;
 mod fault_engine;
 mod flusher;
 mod generation;
+mod image;
 mod keyspace;
 mod layer;
 mod mark;
@@ -31,6 +34,7 @@ pub use batch::{AppliedMark, Batch, Row};
 pub use engine::RowVisitor;
 pub use error::{EngineError, StorageError};
 pub use fault_engine::Faults;
+pub use image::Image;
 pub use keyspace::Keyspace;
 pub use mark::PRIVATE_META_PREFIX;
 pub use options::{BackendOptions, CommitObserver, EngineKind, SyncPolicy};

@@ -6,13 +6,13 @@
 //! once), and disks that lie about a sync.
 
 use super::power_loss::{History, LIVES, fate, options, rounds};
-use crate::storage::{Backend, EngineKind, SyncPolicy};
+use crate::{Backend, EngineKind, SyncPolicy};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const ROUNDS: u64 = 3;
-const CHILD: &str = "storage::tests::power_loss_process::child";
+const CHILD: &str = "tests::power_loss_process::child";
 /// How the child ends when the power goes; see the shim.
 const POWER_LOST: i32 = 99;
 
@@ -26,7 +26,7 @@ struct Round {
 
 /// Builds the shim; `None` where the machine has no C compiler.
 fn shim(directory: &Path) -> Option<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/storage/tests/power_loss_shim.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/power_loss_shim.c");
     let library = directory.join("power_loss_shim.so");
     let mut compile = Command::new("cc");
     compile.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl");

@@ -2,12 +2,12 @@
 //!
 //! An engine is given to the rules as a [`Bench`]: a way to make it and, where it has a disk, to open it again.
 
-use crate::storage::engine::{Change, Durability, Engine, EngineView};
-use crate::storage::fault_engine::{FaultEngine, Faults};
-use crate::storage::memory_engine::MemoryEngine;
-use crate::storage::redb_engine::{RedbEngine, RedbOptions};
-use crate::storage::sled_engine::{SledEngine, SledOptions};
-use crate::storage::{EngineError, Keyspace};
+use crate::engine::{Change, Durability, Engine, EngineView};
+use crate::fault_engine::{FaultEngine, Faults};
+use crate::memory_engine::MemoryEngine;
+use crate::redb_engine::{RedbEngine, RedbOptions};
+use crate::sled_engine::{SledEngine, SledOptions};
+use crate::{EngineError, Keyspace};
 use bytes::Bytes;
 use quorate_etcd_files::disk::OsDisk;
 use std::ops::ControlFlow;

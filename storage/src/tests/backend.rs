@@ -1,6 +1,6 @@
 //! What the rooms above rely on, engine by engine: visibility, order, marks, views, flushes, poison.
 
-use crate::storage::{
+use crate::{
     AppliedMark, Backend, BackendOptions, Batch, EngineKind, Faults, Keyspace, StorageError,
 };
 use bytes::Bytes;

@@ -1,7 +1,7 @@
 //! The backend against a plain ordered map: whatever is written, flushed, reopened, defragmented or replaced, both
 //! tell the same rows.
 
-use crate::storage::{AppliedMark, Backend, BackendOptions, Batch, EngineKind, Keyspace, View};
+use crate::{AppliedMark, Backend, BackendOptions, Batch, EngineKind, Keyspace, View};
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

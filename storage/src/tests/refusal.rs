@@ -1,6 +1,6 @@
 //! What is not a state of this program is refused, with the place and what to do, and left as it is.
 
-use crate::storage::{Backend, BackendOptions, EngineKind, StorageError};
+use crate::{Backend, BackendOptions, EngineKind, StorageError};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

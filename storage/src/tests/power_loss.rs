@@ -4,9 +4,7 @@
 //! batches are there. A control with syncs switched off must break the rule, or the test would prove nothing.
 
 use super::model::{Model, Step};
-use crate::storage::{
-    AppliedMark, Backend, BackendOptions, Batch, EngineKind, StorageError, SyncPolicy,
-};
+use crate::{AppliedMark, Backend, BackendOptions, Batch, EngineKind, StorageError, SyncPolicy};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quorate_etcd_files::lossy_disk::{LossyDisk, PowerLoss};
@@ -219,7 +217,7 @@ fn full_disk_loses_nothing_that_was_flushed() {
         let mark = AppliedMark { term: 1, index: flushed + 1, leader_member_id: 9 };
         let mut batch = Batch::applied(mark);
         let key = (flushed + 1).to_be_bytes().to_vec();
-        batch.put(crate::storage::Keyspace::Key, key, vec![1; 100_000]);
+        batch.put(crate::Keyspace::Key, key, vec![1; 100_000]);
         backend.write(batch).unwrap();
         match backend.flush() {
             Ok(mark) => flushed = mark.index,
