@@ -77,11 +77,17 @@ impl Context {
     ///
     /// # Errors
     /// The deterministic error of the outcome, or why there is no outcome.
-    pub async fn propose(&self, request: InternalRaftRequest) -> Result<Reply, Status> {
-        match self.raft.propose(request).await {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => Err(error.into()),
-            Err(error) => Err(status::from_propose(&error)),
+    pub fn propose(
+        &self,
+        request: InternalRaftRequest,
+    ) -> impl Future<Output = Result<Reply, Status>> + Send + use<'_> {
+        let proposed = self.raft.propose(request);
+        async move {
+            match proposed.await {
+                Ok(Ok(reply)) => Ok(reply),
+                Ok(Err(error)) => Err(error.into()),
+                Err(error) => Err(status::from_propose(&error)),
+            }
         }
     }
 
@@ -117,7 +123,8 @@ impl Context {
         if size.saturating_add(cost as u64) < quota.unsigned_abs() {
             return Ok(());
         }
-        self.raise_no_space().await;
+        // Boxed: this hardly ever happens, and its future is larger than that of the write itself.
+        Box::pin(self.raise_no_space()).await;
         Err(EtcdError::NoSpace.into())
     }
 

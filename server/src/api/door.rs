@@ -12,10 +12,10 @@ use hyper::body::Incoming;
 use quorate_proto::errors::EtcdError;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tonic::Status;
 use tower::Service;
 
@@ -38,7 +38,7 @@ pub struct Door {
 struct Inner {
     context: SharedContext,
     services: Services,
-    methods: HashMap<&'static str, Entry>,
+    methods: HashMap<&'static str, Arc<Entry>>,
 }
 
 impl Door {
@@ -46,7 +46,8 @@ impl Door {
     pub fn new(context: SharedContext) -> Door {
         let entry = |method: &'static super::methods::Method| {
             let counters = Arc::new(CallCounters::new(&context.metrics, method));
-            (method.path, Entry { shape: method.shape, on_learner: method.on_learner, counters })
+            let entry = Entry { shape: method.shape, on_learner: method.on_learner, counters };
+            (method.path, Arc::new(entry))
         };
         let methods = METHODS.iter().map(entry).collect();
         let services = Services::new(&context);
@@ -59,36 +60,47 @@ impl hyper::service::Service<Request<Incoming>> for Door {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
+    /// Sorts the call at once and leaves a small future: a large one is copied on its way to the heap.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let inner = Arc::clone(&self.inner);
-        Box::pin(async move { Ok(inner.answer(request).await) })
+        match inner.methods.get(request.uri().path()).cloned() {
+            Some(entry) => inner.answer_call(entry, request),
+            None => Box::pin(async move { Ok(inner.answer_other(request).await) }),
+        }
     }
 }
 
+type Answer = Pin<Box<dyn Future<Output = Result<Response<DoorBody>, Infallible>> + Send>>;
+
 impl Inner {
-    async fn answer(&self, request: Request<Incoming>) -> Response<DoorBody> {
-        let Some(entry) = self.methods.get(request.uri().path()) else {
-            if is_grpc(request.headers()) {
-                return refusal(&Status::unimplemented(unknown_method(request.uri().path())), None);
-            }
-            return pages::answer(&self.context, &request).await.map(DoorBody::page);
-        };
+    fn answer_call(self: Arc<Self>, entry: Arc<Entry>, request: Request<Incoming>) -> Answer {
         entry.counters.start();
-        if let Err(status) = self.admit(entry, request.headers()) {
-            return refusal(&status, Some(&entry.counters));
+        if let Err(status) = self.admit(&entry, request.headers()) {
+            return Box::pin(ready(Ok(refusal(&status, Some(&entry.counters)))));
         }
         let started = Instant::now();
-        let method_path = entry.counters.path();
-        let response = self.route(method_path, request).await;
-        let took = started.elapsed();
-        if entry.shape == Shape::Unary && took > self.context.limits.slow_call {
-            tracing::warn!(
-                response_type = method_path,
-                took_ms = took.as_millis() as u64,
-                "request stats"
-            );
+        let answer = self.route(entry.counters.path(), request);
+        Box::pin(async move {
+            let response = answer.await.unwrap_or_else(|never| match never {});
+            if entry.shape == Shape::Unary {
+                self.note_slow(&entry, started.elapsed());
+            }
+            Ok(counted(response, &entry))
+        })
+    }
+
+    async fn answer_other(&self, request: Request<Incoming>) -> Response<DoorBody> {
+        if is_grpc(request.headers()) {
+            return refusal(&Status::unimplemented(unknown_method(request.uri().path())), None);
         }
-        counted(response, entry)
+        pages::answer(&self.context, &request).await.map(DoorBody::page)
+    }
+
+    fn note_slow(&self, entry: &Entry, took: Duration) {
+        if took > self.context.limits.slow_call {
+            let (response_type, took_ms) = (entry.counters.path(), took.as_millis() as u64);
+            tracing::warn!(response_type, took_ms, "request stats");
+        }
     }
 
     /// What etcd's interceptors check before a handler runs (`etcd:server/etcdserver/api/v3rpc/interceptor.go`).
@@ -103,20 +115,25 @@ impl Inner {
         Ok(())
     }
 
-    async fn route(&self, path: &str, request: Request<Incoming>) -> Response<tonic::body::Body> {
+    fn route(&self, path: &str, request: Request<Incoming>) -> Handled {
         let services = &self.services;
-        let service = path.split('/').nth(1).unwrap_or_default();
-        let answer = match service {
-            "etcdserverpb.KV" => services.kv.clone().call(request).await,
-            "etcdserverpb.Watch" => Ok(services.watch.call(request).await),
-            "etcdserverpb.Lease" => services.lease.clone().call(request).await,
-            "etcdserverpb.Cluster" => services.cluster.clone().call(request).await,
-            "etcdserverpb.Maintenance" => services.maintenance.clone().call(request).await,
-            _ => services.health.clone().call(request).await,
-        };
-        answer.unwrap_or_else(|never: Infallible| match never {})
+        match path.split('/').nth(1).unwrap_or_default() {
+            "etcdserverpb.KV" => services.kv.clone().call(request),
+            "etcdserverpb.Watch" => {
+                let watch = services.watch.clone();
+                Box::pin(async move { Ok(watch.call(request).await) })
+            }
+            "etcdserverpb.Lease" => services.lease.clone().call(request),
+            "etcdserverpb.Cluster" => services.cluster.clone().call(request),
+            "etcdserverpb.Maintenance" => services.maintenance.clone().call(request),
+            _ => services.health.clone().call(request),
+        }
     }
 }
+
+/// The answer of a handler that is being made.
+type Handled =
+    Pin<Box<dyn Future<Output = Result<Response<tonic::body::Body>, Infallible>> + Send>>;
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes);

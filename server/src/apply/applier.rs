@@ -206,13 +206,7 @@ impl Applier {
                 let outcome = Ok(Reply::Done { revision: self.writer.revision() });
                 Ok(Some(Applied { request_id: change.change.id(), outcome }))
             }
-            CommittedPayload::Command(command) => {
-                let request = command.request().map_err(|error| {
-                    Fatal::new(format_args!(
-                        "entry {} cannot be decoded: {error}",
-                        entry.mark.index
-                    ))
-                })?;
+            CommittedPayload::Command(request) => {
                 let request_id = request.header.as_ref().map_or(request.id, |header| header.id);
                 match self.apply_request(batch, request) {
                     Ok(reply) => Ok(Some(Applied { request_id, outcome: Ok(reply) })),

@@ -4,6 +4,8 @@ use super::{MvccError, Revision, RevisionKey};
 use crate::storage::{Backend, Keyspace};
 use bytes::Bytes;
 use prost::Message;
+use prost::encoding::int64::encoded_len;
+use prost::length_delimiter_len;
 use quorate_proto::mvccpb::KeyValue;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,6 +14,9 @@ use std::sync::Arc;
 pub(super) const SCHEDULED_COMPACT: &[u8] = b"scheduledCompactRev";
 /// `meta` row: the revision of the last compaction whose rows are all gone.
 pub(super) const FINISHED_COMPACT: &[u8] = b"finishedCompactRev";
+
+/// Field number of `KeyValue.lease`, the last field of a row; the key is its first and the value the one before.
+const LEASE_TAG: u32 = 6;
 
 /// The key that a row is stored under.
 pub(super) fn row_key(key: RevisionKey) -> Bytes {
@@ -107,7 +112,49 @@ impl std::fmt::Debug for Rows {
     }
 }
 
+/// A pair's row, and the pair with its key and value moved into the row: so it no longer holds on to the buffer that
+/// the request came in, and nothing is decoded for it.
+pub(super) fn encode_pair(pair: KeyValue) -> (Bytes, KeyValue) {
+    let row = Bytes::from(pair.encode_to_vec());
+    let key_at = 1 + length_delimiter_len(pair.key.len());
+    let lease_len = if pair.lease == 0 { 0 } else { encoded_len(LEASE_TAG, &pair.lease) };
+    let value_end = row.len() - lease_len;
+    let key = row.slice(key_at..key_at + pair.key.len());
+    let value = row.slice(value_end - pair.value.len()..value_end);
+    (row, KeyValue { key, value, ..pair })
+}
+
 /// Reads a row's pair; key and value share the row's allocation.
 pub(super) fn decode(key: &[u8], row: Bytes) -> Result<KeyValue, MvccError> {
     KeyValue::decode(row).map_err(|_| MvccError::damaged(Keyspace::Key, key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What is sliced out of a row is what decoding the row gives.
+        #[test]
+        fn slices_equal_decoding(
+            key in prop::collection::vec(any::<u8>(), 1..300),
+            value in prop::collection::vec(any::<u8>(), 0..300),
+            numbers in any::<[u32; 3]>(),
+            lease in prop_oneof![Just(0), any::<i64>()],
+        ) {
+            let [created, modified, version] = numbers.map(i64::from);
+            let pair = KeyValue {
+                key: key.into(),
+                create_revision: created,
+                mod_revision: modified,
+                version,
+                value: value.into(),
+                lease,
+            };
+            let (row, sliced) = encode_pair(pair.clone());
+            prop_assert_eq!(&sliced, &pair);
+            prop_assert_eq!(KeyValue::decode(row).unwrap(), pair);
+        }
+    }
 }

@@ -13,7 +13,7 @@
 
 use super::compaction::Compaction;
 use super::pending::Pending;
-use super::rows::{SCHEDULED_COMPACT, compact_mark, row_key};
+use super::rows::{SCHEDULED_COMPACT, compact_mark, encode_pair, row_key};
 use super::{Change, ChangeKind, Changes, KeyRange, MvccError, RangeResult, ReadView, Revision};
 use super::{RevisionKey, Store};
 use crate::storage::{Batch, Keyspace};
@@ -152,9 +152,7 @@ impl WriteTxn<'_> {
             value,
             lease,
         };
-        let row = Bytes::from(kv.encode_to_vec());
-        // Read back from the row, key and value no longer hold on to the buffer that the request came in.
-        let kv = KeyValue::decode(row.clone()).expect("what was just encoded can be decoded");
+        let (row, kv) = encode_pair(kv);
         let key = row_key(RevisionKey { revision, is_tombstone: false });
         self.batch.put(Keyspace::Key, key, row);
         let change = Change { kind: ChangeKind::Put, kv, previous_lease: facts.previous_lease };

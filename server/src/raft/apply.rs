@@ -130,19 +130,19 @@ impl<M: Machine> ApplyThread<M> {
         let (payload, request_id) = match &entry.payload {
             EntryData::Blank => (CommittedPayload::Blank, 0),
             EntryData::Command(command) => {
-                let request = command.request().map_err(|error| {
+                let request = command.take_request().map_err(|error| {
                     Fatal::new(format_args!("entry {} is no request: {error}", mark.index))
                 })?;
                 let header_id = request.header.as_ref().map_or(0, |header| header.id);
                 let id = if header_id == 0 { request.id } else { header_id };
-                (CommittedPayload::Command(command.clone()), id)
+                (CommittedPayload::Command(request), id)
             }
             EntryData::Change(change) => {
                 let after =
                     StoredMembership { mark: mark.clone(), membership: change.after.clone() };
                 let change = change.change.clone();
                 let id = change.id();
-                (CommittedPayload::Membership(Arc::new(MembershipChange { change, after })), id)
+                (CommittedPayload::Membership(Box::new(MembershipChange { change, after })), id)
             }
         };
         let is_awaited = has_waiters && request_id != 0 && self.waiters.is_awaited(request_id);

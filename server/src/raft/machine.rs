@@ -1,35 +1,47 @@
 //! What raft needs of a state machine, and what it hands to it. The machine's rows and rules are not known here.
 
-use std::io;
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
-
 use bytes::Bytes;
+use parking_lot::Mutex;
 use prost::Message;
 use quorate_proto::etcdserverpb::InternalRaftRequest;
 use quorate_proto::raftpb;
+use std::io;
+use std::path::Path;
 use tokio::sync::watch;
 
 use super::error::Fatal;
 use super::membership::StoredMembership;
 use crate::storage::AppliedMark;
 
-/// A replicated command: its bytes as they are in the log, and the request in them, decoded at most once.
+/// A replicated command: its bytes as they are in the log, and the request in them until it is applied.
+///
+/// A decoded request takes some 1.3 KB beside what it holds, so it is kept apart from the bytes, which stay in memory
+/// for followers long after this member has applied them.
 pub struct Command {
     bytes: Bytes,
-    request: OnceLock<Result<InternalRaftRequest, prost::DecodeError>>,
+    request: Mutex<Option<Box<InternalRaftRequest>>>,
 }
 
 impl Command {
     /// A command from a request of this member.
     pub fn new(request: InternalRaftRequest) -> Command {
         let bytes = request.encode_to_vec().into();
-        Command { bytes, request: OnceLock::from(Ok(request)) }
+        Command { bytes, request: Mutex::new(Some(Box::new(request))) }
     }
 
-    /// A command as it came from the log or from a peer; it is decoded when first asked for.
+    /// A command as it came from the log or from a peer; it is decoded when it is applied.
     pub fn encoded(bytes: Bytes) -> Command {
-        Command { bytes, request: OnceLock::new() }
+        Command { bytes, request: Mutex::default() }
+    }
+
+    /// Decodes the request ahead of its time, so that the apply thread finds it decoded.
+    ///
+    /// # Errors
+    /// As [`Command::take_request`].
+    pub fn prepare(&self) -> Result<(), prost::DecodeError> {
+        let request = InternalRaftRequest::decode(self.bytes.clone())?;
+        *self.request.lock() = Some(Box::new(request));
+        Ok(())
     }
 
     /// The encoded request.
@@ -37,12 +49,15 @@ impl Command {
         &self.bytes
     }
 
-    /// The request.
+    /// The request, for the one who applies it. Whoever asks again gets it decoded again.
     ///
     /// # Errors
     /// The bytes are no request: damage that no checksum noticed, or a log of a newer version.
-    pub fn request(&self) -> Result<&InternalRaftRequest, &prost::DecodeError> {
-        self.request.get_or_init(|| InternalRaftRequest::decode(self.bytes.clone())).as_ref()
+    pub fn take_request(&self) -> Result<Box<InternalRaftRequest>, prost::DecodeError> {
+        match self.request.lock().take() {
+            Some(request) => Ok(request),
+            None => InternalRaftRequest::decode(self.bytes.clone()).map(Box::new),
+        }
     }
 }
 
@@ -75,18 +90,16 @@ pub struct MembershipChange {
 }
 
 /// What an entry asks for.
-#[derive(Clone, Debug)]
 pub enum CommittedPayload {
     /// Nothing: the first entry of a new leader.
     Blank,
     /// A request.
-    Command(Arc<Command>),
+    Command(Box<InternalRaftRequest>),
     /// A change of the membership.
-    Membership(Arc<MembershipChange>),
+    Membership(Box<MembershipChange>),
 }
 
 /// An entry that a quorum has on disk.
-#[derive(Clone, Debug)]
 pub struct CommittedEntry {
     /// Term, index and leader: what goes into the batch with the entry's rows.
     pub mark: AppliedMark,

@@ -50,11 +50,19 @@ impl<O: Send + 'static> Raft<O> {
     ///
     /// # Errors
     /// See [`ProposeError`].
-    pub async fn propose(&self, mut request: InternalRaftRequest) -> Result<O, ProposeError> {
-        let shared = &*self.shared;
-        let request_id = shared.ids.next();
+    pub fn propose(
+        &self,
+        mut request: InternalRaftRequest,
+    ) -> impl Future<Output = Result<O, ProposeError>> + Send + use<'_, O> {
+        // Encoded before the future begins: a request of 1.3 KB in it would be carried through every layer above.
+        let request_id = self.shared.ids.next();
         request.header.get_or_insert_default().id = request_id;
-        let command = Command::new(request);
+        let command = Arc::new(Command::new(request));
+        self.offer(request_id, command)
+    }
+
+    async fn offer(&self, request_id: u64, command: Arc<Command>) -> Result<O, ProposeError> {
+        let shared = &*self.shared;
         if command.bytes().len() > shared.config.max_request_bytes {
             return Err(ProposeError::TooLarge);
         }
@@ -62,8 +70,7 @@ impl<O: Send + 'static> Raft<O> {
         if gap > APPLY_GAP_MAX || shared.waiters.count() >= PROPOSALS_MAX {
             return Err(ProposeError::TooManyRequests);
         }
-        let proposal = Proposal::Command(Arc::new(command));
-        shared.observed(request_id, proposal).await
+        shared.observed(request_id, Proposal::Command(command)).await
     }
 
     /// Proposes a configuration change of etcd's kind (type, member id, JSON context) and waits until this member has

@@ -50,7 +50,7 @@ pub(super) fn append_from(
     for entry in request.entries {
         let entry = from_wire(entry, None)?;
         if let EntryData::Command(command) = &entry.payload {
-            command.request().map_err(|error| format!("entry {}: {error}", entry.log_id.index))?;
+            command.prepare().map_err(|error| format!("entry {}: {error}", entry.log_id.index))?;
         }
         entries.push(entry);
     }

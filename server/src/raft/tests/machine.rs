@@ -89,8 +89,7 @@ impl Machine for TestMachine {
             applied.mark = entry.mark.clone();
             let request_id = match &entry.payload {
                 CommittedPayload::Blank => 0,
-                CommittedPayload::Command(command) => {
-                    let request = command.request().unwrap();
+                CommittedPayload::Command(request) => {
                     if let Some(put) = &request.put {
                         let value = (text(&put.value), entry.mark.index);
                         self.state.keys.insert(text(&put.key), value);
