@@ -1,8 +1,10 @@
 //! Bodies of answers: a page, or a gRPC stream whose end is counted by its code.
 
+use super::leaderless::Leaderless;
 use super::methods::Method;
 use crate::metrics::Metrics;
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use prometheus::{IntCounter, IntCounterVec};
@@ -102,6 +104,8 @@ pub enum DoorBody {
         counters: Arc<CallCounters>,
         /// Set once counted.
         is_counted: AtomicBool,
+        /// Ends a stream whose caller wants a leader.
+        leaderless: Option<Leaderless>,
     },
 }
 
@@ -117,9 +121,21 @@ impl DoorBody {
     }
 
     /// A gRPC answer whose end is to be counted.
-    pub fn counted(body: tonic::body::Body, counters: Arc<CallCounters>) -> DoorBody {
-        DoorBody::Counted { body, counters, is_counted: AtomicBool::new(false) }
+    pub(super) fn counted(
+        body: tonic::body::Body,
+        counters: Arc<CallCounters>,
+        leaderless: Option<Leaderless>,
+    ) -> DoorBody {
+        DoorBody::Counted { body, counters, is_counted: AtomicBool::new(false), leaderless }
     }
+}
+
+/// The trailers that end a stream with a status.
+fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    // A status of ours has nothing that a header cannot carry.
+    let _ = status.add_header(&mut trailers);
+    trailers
 }
 
 impl Body for DoorBody {
@@ -133,8 +149,18 @@ impl Body for DoorBody {
         match self.get_mut() {
             DoorBody::Page(page) => Pin::new(page).poll_frame(cx).map_err(|never| match never {}),
             DoorBody::Plain(body) => Pin::new(body).poll_frame(cx),
-            DoorBody::Counted { body, counters, is_counted } => {
-                let polled = Pin::new(body).poll_frame(cx);
+            DoorBody::Counted { body, counters, is_counted, leaderless } => {
+                if is_counted.load(Ordering::Relaxed) {
+                    return Poll::Ready(None);
+                }
+                let mut polled = Pin::new(body).poll_frame(cx);
+                if polled.is_pending()
+                    && let Some(leaderless) = leaderless
+                    && let Poll::Ready(status) = leaderless.poll(cx)
+                {
+                    let trailers = trailers(&status);
+                    polled = Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
                 if let Poll::Ready(Some(Ok(frame))) = &polled {
                     match frame.trailers_ref() {
                         Some(trailers) => {

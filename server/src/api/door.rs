@@ -5,6 +5,7 @@
 
 use super::body::{CallCounters, DoorBody};
 use super::context::SharedContext;
+use super::leaderless::Leaderless;
 use super::methods::{METHODS, Shape};
 use super::pages;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -79,13 +80,14 @@ impl Inner {
             return Box::pin(ready(Ok(refusal(&status, Some(&entry.counters)))));
         }
         let started = Instant::now();
+        let leaderless = self.leaderless(&entry, request.headers());
         let answer = self.route(entry.counters.path(), request);
         Box::pin(async move {
             let response = answer.await.unwrap_or_else(|never| match never {});
             if entry.shape == Shape::Unary {
                 self.note_slow(&entry, started.elapsed());
             }
-            Ok(counted(response, &entry))
+            Ok(counted(response, &entry, leaderless))
         })
     }
 
@@ -103,13 +105,22 @@ impl Inner {
         }
     }
 
+    /// Streams that ask for a leader end when there is none for long.
+    fn leaderless(&self, entry: &Entry, headers: &HeaderMap) -> Option<Leaderless> {
+        let is_stream = entry.shape != Shape::Unary;
+        (is_stream && needs_leader(headers)).then(|| Leaderless::new(self.context.clone()))
+    }
+
     /// What etcd's interceptors check before a handler runs (`etcd:server/etcdserver/api/v3rpc/interceptor.go`).
     fn admit(&self, entry: &Entry, headers: &HeaderMap) -> Result<(), Status> {
         if !entry.on_learner && self.context.state.cluster.is_local_learner() {
             return Err(EtcdError::NotSupportedForLearner.into());
         }
-        let wants_leader = headers.get("hasleader").is_some_and(|value| value == "true");
-        if wants_leader && self.context.raft.leader().is_none() {
+        let version = headers.get("client-api-version").map(HeaderValue::as_bytes);
+        if version.is_some_and(|version| std::str::from_utf8(version).is_err()) {
+            return Err(EtcdError::InvalidClientApiVersion.into());
+        }
+        if needs_leader(headers) && self.context.raft.leader().is_none() {
             return Err(EtcdError::NoLeader.into());
         }
         Ok(())
@@ -126,6 +137,8 @@ impl Inner {
             "etcdserverpb.Lease" => services.lease.clone().call(request),
             "etcdserverpb.Cluster" => services.cluster.clone().call(request),
             "etcdserverpb.Maintenance" => services.maintenance.clone().call(request),
+            "v3lockpb.Lock" => services.lock.clone().call(request),
+            "v3electionpb.Election" => services.election.clone().call(request),
             _ => services.health.clone().call(request),
         }
     }
@@ -134,6 +147,10 @@ impl Inner {
 /// The answer of a handler that is being made.
 type Handled =
     Pin<Box<dyn Future<Output = Result<Response<tonic::body::Body>, Infallible>> + Send>>;
+
+fn needs_leader(headers: &HeaderMap) -> bool {
+    headers.get("hasleader").is_some_and(|value| value == "true")
+}
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -158,7 +175,11 @@ fn refusal(status: &Status, counters: Option<&Arc<CallCounters>>) -> Response<Do
 }
 
 /// Wraps the answer so that its end is counted, and gives an oversized message the code and text of grpc-go.
-fn counted(mut response: Response<tonic::body::Body>, entry: &Entry) -> Response<DoorBody> {
+fn counted(
+    mut response: Response<tonic::body::Body>,
+    entry: &Entry,
+    leaderless: Option<Leaderless>,
+) -> Response<DoorBody> {
     let status = Status::from_header_map(response.headers());
     if let Some(status) = &status
         && let Some(translated) = translate_oversized(status)
@@ -176,7 +197,7 @@ fn counted(mut response: Response<tonic::body::Body>, entry: &Entry) -> Response
         return response.map(DoorBody::plain);
     }
     let counters = Arc::clone(&entry.counters);
-    response.map(|body| DoorBody::counted(body, counters))
+    response.map(|body| DoorBody::counted(body, counters, leaderless))
 }
 
 /// tonic says OUT_OF_RANGE in words of its own; clients know grpc-go's RESOURCE_EXHAUSTED.

@@ -80,6 +80,17 @@ pub const METHODS: &[Method] = &[
     },
     unary("/etcdserverpb.Maintenance/MoveLeader"),
     unary("/etcdserverpb.Maintenance/Downgrade"),
+    unary("/v3lockpb.Lock/Lock"),
+    unary("/v3lockpb.Lock/Unlock"),
+    unary("/v3electionpb.Election/Campaign"),
+    unary("/v3electionpb.Election/Proclaim"),
+    unary("/v3electionpb.Election/Leader"),
+    Method {
+        path: "/v3electionpb.Election/Observe",
+        shape: Shape::ServerStream,
+        on_learner: false,
+    },
+    unary("/v3electionpb.Election/Resign"),
     Method { path: "/grpc.health.v1.Health/Check", shape: Shape::Unary, on_learner: true },
     Method { path: "/grpc.health.v1.Health/Watch", shape: Shape::ServerStream, on_learner: true },
 ];

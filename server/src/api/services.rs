@@ -2,15 +2,19 @@
 
 use super::cluster::ClusterApi;
 use super::context::SharedContext;
+use super::election::ElectionApi;
 use super::health::HealthApi;
 use super::kv::KvApi;
 use super::lease::LeaseApi;
+use super::lock::LockApi;
 use super::maintenance::MaintenanceApi;
 use super::watch::WatchApi;
 use quorate_proto::etcdserverpb::cluster_server::ClusterServer;
 use quorate_proto::etcdserverpb::kv_server::KvServer;
 use quorate_proto::etcdserverpb::lease_server::LeaseServer;
 use quorate_proto::etcdserverpb::maintenance_server::MaintenanceServer;
+use quorate_proto::v3electionpb::election_server::ElectionServer;
+use quorate_proto::v3lockpb::lock_server::LockServer;
 use tonic_health::pb::health_server::HealthServer;
 
 /// What grpc-go allows above `--max-request-bytes`, in bytes.
@@ -25,6 +29,8 @@ pub struct Services {
     pub(super) lease: LeaseServer<LeaseApi>,
     pub(super) cluster: ClusterServer<ClusterApi>,
     pub(super) maintenance: MaintenanceServer<MaintenanceApi>,
+    pub(super) lock: LockServer<LockApi>,
+    pub(super) election: ElectionServer<ElectionApi>,
     pub(super) health: HealthServer<HealthApi>,
 }
 
@@ -44,6 +50,10 @@ impl Services {
                 .max_decoding_message_size(receive),
             maintenance: MaintenanceServer::new(MaintenanceApi::new(context.clone()))
                 .max_decoding_message_size(receive),
+            lock: LockServer::new(LockApi::new(context.clone())).max_decoding_message_size(receive),
+            election: ElectionServer::new(ElectionApi::new(context.clone()))
+                .max_decoding_message_size(receive)
+                .max_encoding_message_size(ANSWER_BYTES_MAX),
             health: HealthServer::new(HealthApi::new(context.clone())),
         }
     }

@@ -25,8 +25,6 @@ use tonic::{Request, Response, Status, Streaming};
 const NO_WATCHER: i64 = -1;
 /// No more requests are taken while this many messages wait for the client.
 const WAITING_MAX: usize = 1024;
-/// A stream that asked for a leader ends after this many elections without one.
-const LEADERLESS_ELECTIONS_MAX: u32 = 3;
 
 type Frames = Pin<Box<dyn Stream<Item = Result<WatchFrame, Status>> + Send>>;
 
@@ -63,8 +61,7 @@ impl tower::Service<Request<Streaming<WatchRequest>>> for Handler {
     }
 
     fn call(&mut self, request: Request<Streaming<WatchRequest>>) -> Self::Future {
-        let needs_leader = request.metadata().get("hasleader").is_some_and(|value| value == "true");
-        let session = Session::new(self.0.clone(), request.into_inner(), needs_leader);
+        let session = Session::new(self.0.clone(), request.into_inner());
         let frames = futures::stream::unfold(session, |mut session| async move {
             let frame = session.next().await?;
             Some((frame, session))
@@ -82,8 +79,6 @@ struct Session {
     stream: WatchStream,
     outbox: VecDeque<WatchFrame>,
     progress: tokio::time::Interval,
-    leader_check: Option<tokio::time::Interval>,
-    leaderless: u32,
     stop: watch::Receiver<bool>,
     generation: watch::Receiver<u64>,
     is_over: bool,
@@ -94,7 +89,6 @@ enum Happened {
     Delivery(Delivery),
     Request(Option<WatchRequest>),
     ProgressTick,
-    LeaderTick,
     End,
 }
 
@@ -115,11 +109,7 @@ fn jittered(period: Duration) -> Duration {
 }
 
 impl Session {
-    fn new(
-        context: SharedContext,
-        requests: Streaming<WatchRequest>,
-        needs_leader: bool,
-    ) -> Session {
+    fn new(context: SharedContext, requests: Streaming<WatchRequest>) -> Session {
         // The generation first: a store that is replaced in between ends the stream at once.
         let generation = context.state.generation();
         Session {
@@ -128,8 +118,6 @@ impl Session {
             stream: context.state.store().watch_stream(),
             outbox: VecDeque::new(),
             progress: interval(jittered(context.limits.progress_interval)),
-            leader_check: needs_leader.then(|| interval(context.limits.election)),
-            leaderless: 0,
             stop: context.stop.clone(),
             generation,
             is_over: false,
@@ -159,7 +147,6 @@ impl Session {
             delivery = self.stream.recv() => Happened::Delivery(delivery),
             request = self.requests.message(), if takes_requests => Happened::Request(request?),
             _ = self.progress.tick() => Happened::ProgressTick,
-            () = tick(&mut self.leader_check) => Happened::LeaderTick,
             () = stopped(&mut self.stop) => Happened::End,
             // The state was replaced by a snapshot: the client resumes where it was, as after any lost connection.
             _ = self.generation.changed() => Happened::End,
@@ -169,20 +156,9 @@ impl Session {
             Happened::Request(Some(request)) => self.take(request),
             Happened::Request(None) => self.has_requests = false,
             Happened::ProgressTick => self.stream.tick_progress(),
-            Happened::LeaderTick => self.check_leader()?,
             Happened::End => return Err(EtcdError::Stopped.into()),
         }
         Ok(())
-    }
-
-    fn check_leader(&mut self) -> Result<(), Status> {
-        self.leaderless =
-            if self.context.raft.leader().is_some() { 0 } else { self.leaderless + 1 };
-        if self.leaderless >= LEADERLESS_ELECTIONS_MAX {
-            Err(EtcdError::NoLeader.into())
-        } else {
-            Ok(())
-        }
     }
 
     fn take(&mut self, request: WatchRequest) {
@@ -251,15 +227,5 @@ impl Session {
             }
         }
         self.outbox.push_back(WatchFrame { response, events: None });
-    }
-}
-
-/// Ticks where there is an interval, else never.
-async fn tick(interval: &mut Option<tokio::time::Interval>) {
-    match interval {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => std::future::pending().await,
     }
 }

@@ -5,4 +5,6 @@
 
 mod compare;
 mod etcdctl;
+mod range_stream;
+mod turns;
 mod wire;
