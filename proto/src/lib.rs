@@ -4,6 +4,7 @@
 //! beyond what both server and tools must agree on: [`errors`].
 
 pub mod errors;
+mod secrets;
 
 /// Includes one generated package; its items are documented in the `.proto` files.
 macro_rules! package {

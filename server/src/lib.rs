@@ -5,6 +5,7 @@
 pub mod alarm;
 pub mod api;
 pub mod apply;
+pub mod auth;
 pub mod clock;
 pub mod cluster;
 pub mod config;

@@ -50,6 +50,7 @@ pub struct Metrics {
     pub watch_stream_total: IntGauge,
     pub events_total: IntCounter,
     pub pending_events: IntGauge,
+    pub auth_revision: IntGauge,
     pub lease_granted: IntCounter,
     pub lease_revoked: IntCounter,
     pub lease_renewed: IntCounter,
@@ -199,6 +200,8 @@ impl Metrics {
             events_total: b.counter("etcd_debugging_mvcc_events_total", "Events sent to watchers."),
             pending_events: b
                 .gauge("etcd_debugging_mvcc_pending_events_total", "Events that wait to be sent."),
+            auth_revision: b
+                .gauge("etcd_debugging_auth_revision", "The current revision of auth store."),
             lease_granted: b.counter("etcd_debugging_lease_granted_total", "Leases granted."),
             lease_revoked: b.counter("etcd_debugging_lease_revoked_total", "Leases revoked."),
             lease_renewed: b

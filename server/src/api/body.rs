@@ -66,8 +66,8 @@ impl CallCounters {
     }
 }
 
-/// grpc-go's names of codes, as its interceptors write them into labels.
-fn code_name(code: Code) -> &'static str {
+/// grpc-go's names of codes, as it writes them into labels and texts.
+pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "Canceled",

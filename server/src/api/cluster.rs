@@ -107,9 +107,17 @@ impl Cluster for ClusterApi {
         &self,
         request: Request<MemberAddRequest>,
     ) -> Result<Response<MemberAddResponse>, Status> {
+        let credentials = self.context.credentials(&request);
         let MemberAddRequest { peer_ur_ls: peer_urls, is_learner } = request.into_inner();
         let learners_max = self.context.limits.learners_max;
-        self.check(&ChangeCheck::Add { peer_urls: &peer_urls, is_learner, learners_max })?;
+        let add = ChangeCheck::Add { peer_urls: &peer_urls, is_learner, learners_max };
+        let checked = self.check(&add);
+        // etcd reads the URLs before it asks who calls; all else is for root only.
+        if checked == Err(EtcdError::MemberBadUrls) {
+            return Err(EtcdError::MemberBadUrls.into());
+        }
+        self.context.require_root(&credentials).await?;
+        checked?;
         let now = self.context.clock.unix_time().as_secs();
         let id = ids::member_id(&peer_urls, &ids::runtime_token(now));
         if self.context.state.cluster.member(id).is_some()
@@ -137,6 +145,7 @@ impl Cluster for ClusterApi {
         &self,
         request: Request<MemberRemoveRequest>,
     ) -> Result<Response<MemberRemoveResponse>, Status> {
+        self.context.require_root(&self.context.credentials(&request)).await?;
         let id = request.into_inner().id;
         self.check(&ChangeCheck::Remove { id })?;
         propose(&self.context, ConfChangeType::ConfChangeRemoveNode, None, id).await?;
@@ -147,6 +156,7 @@ impl Cluster for ClusterApi {
         &self,
         request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
+        self.context.require_root(&self.context.credentials(&request)).await?;
         let MemberUpdateRequest { id, peer_ur_ls: peer_urls } = request.into_inner();
         self.check(&ChangeCheck::Update { id, peer_urls: &peer_urls })?;
         let member = Member { id, peer_urls, ..Member::default() };
@@ -159,9 +169,11 @@ impl Cluster for ClusterApi {
         &self,
         request: Request<MemberListRequest>,
     ) -> Result<Response<MemberListResponse>, Status> {
+        let credentials = self.context.credentials(&request);
         if request.into_inner().linearizable {
             self.context.linearize().await?;
         }
+        self.context.require_user(&credentials).await?;
         Ok(Response::new(MemberListResponse { header: self.header(), members: self.members() }))
     }
 
@@ -169,6 +181,7 @@ impl Cluster for ClusterApi {
         &self,
         request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
+        self.context.require_root(&self.context.credentials(&request)).await?;
         let request = request.into_inner();
         if self.context.raft.leader() == Some(self.context.state.cluster.local_id()) {
             promote_here(&self.context, request.id).await?;

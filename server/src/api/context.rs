@@ -1,5 +1,7 @@
 //! What every handler needs, and the steps they share: propose, linearize, fill headers, admit by quota.
 
+use super::auth_caller::LoginOptions;
+use super::auth_passwords::Passwords;
 use super::status;
 use crate::apply::{Outcome, Reply, State};
 use crate::clock::SharedClock;
@@ -46,6 +48,10 @@ pub struct Context {
     pub state: Arc<State>,
     /// Limits and times.
     pub limits: Limits,
+    /// How callers prove who they are.
+    pub login: LoginOptions,
+    /// What hashes and checks passwords.
+    pub passwords: Passwords,
     /// Counters.
     pub metrics: Metrics,
     /// Time.
@@ -58,6 +64,17 @@ pub struct Context {
 
 /// How handlers hold the context.
 pub type SharedContext = Arc<Context>;
+
+/// The revision of an answer that says no more than that.
+///
+/// # Errors
+/// The reply is of another kind.
+pub(super) fn done(reply: Reply) -> Result<i64, Status> {
+    match reply {
+        Reply::Done { revision } => Ok(revision),
+        other => Err(status::unexpected_reply(&other)),
+    }
+}
 
 impl Context {
     /// A header with the revision of an answer.
@@ -96,10 +113,7 @@ impl Context {
     /// # Errors
     /// As [`Context::propose`].
     pub async fn propose_done(&self, request: InternalRaftRequest) -> Result<i64, Status> {
-        match self.propose(request).await? {
-            Reply::Done { revision } => Ok(revision),
-            other => Err(status::unexpected_reply(&other)),
-        }
+        done(self.propose(request).await?)
     }
 
     /// Waits until this member's state is at least as new as everything acknowledged before the call.

@@ -136,6 +136,7 @@ impl Inner {
             }
             "etcdserverpb.Lease" => services.lease.clone().call(request),
             "etcdserverpb.Cluster" => services.cluster.clone().call(request),
+            "etcdserverpb.Auth" => services.auth.clone().call(request),
             "etcdserverpb.Maintenance" => services.maintenance.clone().call(request),
             "v3lockpb.Lock" => services.lock.clone().call(request),
             "v3electionpb.Election" => services.election.clone().call(request),

@@ -1,9 +1,11 @@
 //! The KV service (`reference/etcd-api.md`, section 5).
 
+use super::auth_caller::Credentials;
 use super::checks;
 use super::context::SharedContext;
 use super::status;
-use crate::apply::{Reply, read_only_txn};
+use crate::apply::{Judge, Reply, read_only_txn};
+use crate::auth::{Access, Caller};
 use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::kv_server::Kv;
 use quorate_proto::etcdserverpb::request_op::Request as Op;
@@ -62,17 +64,34 @@ impl KvApi {
         self.context.linearize().await
     }
 
-    async fn read_txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
+    async fn judge_read(
+        &self,
+        credentials: &Credentials,
+        request: &RangeRequest,
+    ) -> Result<Caller, Status> {
+        let (key, range_end) = (&request.key, &request.range_end);
+        let judge =
+            |judge: &Judge<'_>| judge.view.check(judge.caller, Access::Read, key, range_end);
+        self.context.judge(credentials, judge).await
+    }
+
+    async fn read_txn(
+        &self,
+        credentials: &Credentials,
+        request: TxnRequest,
+    ) -> Result<TxnResponse, Status> {
         let is_serializable = ops(&request)
             .all(|op| matches!(&op.request, Some(Op::RequestRange(range)) if range.serializable));
         if !is_serializable {
             self.context.linearize().await?;
         }
+        let caller = self.context.judge(credentials, |judge| judge.txn(&request)).await?;
         let store = self.context.state.store();
         let read = move || store.read(|view| read_only_txn(view, &request));
         let read = tokio::task::spawn_blocking(read).await;
         let read = read.map_err(|error| Status::internal(error.to_string()))?;
         let mut response = read.map_err(|error| status::from_mvcc(&error))?;
+        self.context.check_unchanged(&caller)?;
         let revision = response.header.as_ref().map_or(0, |header| header.revision);
         response.header = self.context.header(revision);
         Ok(response)
@@ -111,9 +130,13 @@ impl Kv for KvApi {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<RangeResponse>, Status> {
+        let credentials = self.context.credentials(&request);
         let request = request.into_inner();
         self.check_read(&request).await?;
-        Ok(Response::new(self.read(request).await?))
+        let caller = self.judge_read(&credentials, &request).await?;
+        let response = self.read(request).await?;
+        self.context.check_unchanged(&caller)?;
+        Ok(Response::new(response))
     }
 
     type RangeStreamStream =
@@ -123,18 +146,21 @@ impl Kv for KvApi {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
+        let credentials = self.context.credentials(&request);
         let request = request.into_inner();
         self.check_read(&request).await?;
-        let stream = super::range_stream::start(&self.context, request)?;
+        let caller = self.judge_read(&credentials, &request).await?;
+        let stream = super::range_stream::start(&self.context, request, caller)?;
         Ok(Response::new(Box::pin(stream)))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        let credentials = self.context.credentials(&request);
         let request = request.into_inner();
         checks::check_put(&request)?;
         self.context.admit(put_cost(&request)).await?;
         let proposal = InternalRaftRequest { put: Some(request), ..InternalRaftRequest::default() };
-        match self.context.propose(proposal).await? {
+        match self.context.propose_as(&credentials, proposal).await? {
             Reply::Put(mut response) => {
                 let revision = response.header.as_ref().map_or(0, |header| header.revision);
                 response.header = self.context.header(revision);
@@ -148,10 +174,11 @@ impl Kv for KvApi {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
+        let credentials = self.context.credentials(&request);
         let request = request.into_inner();
         checks::check_delete_range(&request)?;
         let proposal = InternalRaftRequest { delete_range: Some(request), ..Default::default() };
-        match self.context.propose(proposal).await? {
+        match self.context.propose_as(&credentials, proposal).await? {
             Reply::DeleteRange(mut response) => {
                 let revision = response.header.as_ref().map_or(0, |header| header.revision);
                 response.header = self.context.header(revision);
@@ -162,14 +189,15 @@ impl Kv for KvApi {
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        let credentials = self.context.credentials(&request);
         let request = request.into_inner();
         checks::check_txn(&request, self.context.limits.txn_ops_max)?;
         if is_read_only(&request) {
-            return Ok(Response::new(self.read_txn(request).await?));
+            return Ok(Response::new(self.read_txn(&credentials, request).await?));
         }
         self.context.admit(txn_cost(&request)).await?;
         let proposal = InternalRaftRequest { txn: Some(request), ..InternalRaftRequest::default() };
-        match self.context.propose(proposal).await? {
+        match self.context.propose_as(&credentials, proposal).await? {
             Reply::Txn(mut response) => {
                 let revision = response.header.as_ref().map_or(0, |header| header.revision);
                 response.header = self.context.header(revision);
@@ -183,10 +211,12 @@ impl Kv for KvApi {
         &self,
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
+        let credentials = self.context.credentials(&request);
+        self.context.require_root(&credentials).await?;
         let request = request.into_inner();
         let (revision, is_physical) = (request.revision, request.physical);
         let proposal = InternalRaftRequest { compaction: Some(request), ..Default::default() };
-        let now = self.context.propose_done(proposal).await?;
+        let now = self.context.propose_done_as(&credentials, proposal).await?;
         if is_physical {
             let mut compacted = self.context.compacted.clone();
             let done = compacted.wait_for(|done| *done >= revision).await;

@@ -1,9 +1,11 @@
 //! The Lease service (`reference/etcd-api.md`, section 7). Deadlines live with the leader, so followers forward.
 
+use super::auth_caller::Credentials;
 use super::context::{Context, SharedContext};
 use super::forward::{self, ForwardKind};
 use super::status;
-use crate::apply::Reply;
+use crate::apply::{Judge, Reply};
+use crate::auth::Access;
 use crate::lease::Renewal;
 use prost::Message;
 use quorate_proto::errors::EtcdError;
@@ -38,6 +40,21 @@ impl LeaseApi {
     /// Handlers of a member.
     pub fn new(context: SharedContext) -> LeaseApi {
         LeaseApi { context }
+    }
+
+    async fn time_to_live(
+        &self,
+        request: &LeaseTimeToLiveRequest,
+    ) -> Result<LeaseTimeToLiveResponse, Status> {
+        if self.context.state.lessor.is_leading() {
+            return Ok(time_to_live_here(&self.context, request));
+        }
+        let (kind, body) = (ForwardKind::LeaseTimeToLive, request.encode_to_vec());
+        let bytes = forward::to_leader(&self.context, kind, body).await?;
+        let mut response = LeaseTimeToLiveResponse::decode(bytes)
+            .map_err(|error| Status::internal(error.to_string()))?;
+        response.header = self.context.header_now();
+        Ok(response)
     }
 }
 
@@ -132,8 +149,33 @@ pub(super) fn time_to_live_here(
     }
 }
 
+/// Keeping a lease needs the right to write all keys that hang on it (`etcd:server/etcdserver/v3_server.go`,
+/// checkLeaseRenew).
+async fn judge_renewal(
+    context: &Context,
+    credentials: &Credentials,
+    id: i64,
+) -> Result<(), Status> {
+    if !context.state.auth.is_enabled() {
+        return Ok(());
+    }
+    // A lease that is committed and not applied here yet has keys that cannot be seen yet.
+    if !context.state.lessor.exists(id) {
+        let wait = context.raft.wait_applied(context.raft.commit_index());
+        if tokio::time::timeout(APPLIED_WAIT, wait).await.is_err() {
+            return Err(EtcdError::TimeoutWaitAppliedIndex.into());
+        }
+    }
+    let judge = |judge: &Judge<'_>| {
+        judge.view.check_known(judge.caller)?;
+        judge.lease(id)
+    };
+    context.judge(credentials, judge).await.map(|_| ())
+}
+
 async fn keep_alive_stream(
     context: SharedContext,
+    credentials: Credentials,
     mut requests: Streaming<LeaseKeepAliveRequest>,
     answers: mpsc::Sender<Result<LeaseKeepAliveResponse, Status>>,
 ) {
@@ -148,7 +190,10 @@ async fn keep_alive_stream(
             Ok(Some(request)) => {
                 // etcd takes the header before the renewal.
                 let header = context.header_now();
-                let ttl = renew(&context, request.id).await;
+                let ttl = match judge_renewal(&context, &credentials, request.id).await {
+                    Ok(()) => renew(&context, request.id).await,
+                    Err(status) => Err(status),
+                };
                 ttl.map(|ttl| LeaseKeepAliveResponse { header, id: request.id, ttl })
             }
             Err(status) => Err(status),
@@ -166,15 +211,17 @@ impl Lease for LeaseApi {
         &self,
         request: Request<LeaseGrantRequest>,
     ) -> Result<Response<LeaseGrantResponse>, Status> {
+        let credentials = self.context.credentials(&request);
         let mut request = request.into_inner();
         self.context.admit(LEASE_OVERHEAD_BYTES).await?;
+        self.context.require_user(&credentials).await?;
         while request.id == 0 {
             request.id = (rand::random::<u64>() >> 1).cast_signed();
         }
         // The proposer knows the election timeout; apply does not.
         request.ttl = request.ttl.max(self.context.limits.lease_ttl_min);
         let proposal = InternalRaftRequest { lease_grant: Some(request), ..Default::default() };
-        match self.context.propose(proposal).await? {
+        match self.context.propose_as(&credentials, proposal).await? {
             Reply::LeaseGrant { revision, id, ttl } => {
                 self.context.metrics.lease_granted.inc();
                 let header = self.context.header(revision);
@@ -188,9 +235,11 @@ impl Lease for LeaseApi {
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        let credentials = self.context.credentials(&request);
+        self.context.require_user(&credentials).await?;
         let lease_revoke = Some(request.into_inner());
         let proposal = InternalRaftRequest { lease_revoke, ..InternalRaftRequest::default() };
-        let revision = self.context.propose_done(proposal).await?;
+        let revision = self.context.propose_done_as(&credentials, proposal).await?;
         self.context.metrics.lease_revoked.inc();
         Ok(Response::new(LeaseRevokeResponse { header: self.context.header(revision) }))
     }
@@ -203,7 +252,10 @@ impl Lease for LeaseApi {
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         let (sender, receiver) = mpsc::channel(KEEP_ALIVE_QUEUE);
-        tokio::spawn(keep_alive_stream(self.context.clone(), request.into_inner(), sender));
+        // A stream may outlive the moment at which authentication is switched on.
+        let credentials = Credentials::of(request.metadata(), request.extensions());
+        let requests = request.into_inner();
+        tokio::spawn(keep_alive_stream(self.context.clone(), credentials, requests, sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -211,27 +263,32 @@ impl Lease for LeaseApi {
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
+        let credentials = self.context.credentials(&request);
         let request = request.into_inner();
+        self.context.require_user(&credentials).await?;
         self.context.linearize().await?;
-        if self.context.state.lessor.is_leading() {
-            return Ok(Response::new(time_to_live_here(&self.context, &request)));
+        let response = self.time_to_live(&request).await?;
+        if request.keys {
+            // Judged by the very keys that are about to be shown.
+            let judge = |judge: &Judge<'_>| judge.keys(&response.keys, Access::Read);
+            let caller = self.context.judge(&credentials, judge).await?;
+            self.context.check_unchanged(&caller)?;
         }
-        let bytes = forward::to_leader(
-            &self.context,
-            ForwardKind::LeaseTimeToLive,
-            request.encode_to_vec(),
-        );
-        let mut response = LeaseTimeToLiveResponse::decode(bytes.await?)
-            .map_err(|error| Status::internal(error.to_string()))?;
-        response.header = self.context.header_now();
         Ok(Response::new(response))
     }
 
     async fn lease_leases(
         &self,
-        _request: Request<LeaseLeasesRequest>,
+        request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
+        let credentials = self.context.credentials(&request);
         let ids = self.context.state.lessor.ids();
+        let judge = |judge: &Judge<'_>| {
+            judge.view.check_known(judge.caller)?;
+            ids.iter().try_for_each(|id| judge.lease_keys(*id, Access::Read))
+        };
+        let caller = self.context.judge(&credentials, judge).await?;
+        self.context.check_unchanged(&caller)?;
         let leases = ids.into_iter().map(|id| LeaseStatus { id }).collect();
         Ok(Response::new(LeaseLeasesResponse { header: self.context.header_now(), leases }))
     }

@@ -57,7 +57,13 @@ impl Maintenance for MaintenanceApi {
         &self,
         request: Request<AlarmRequest>,
     ) -> Result<Response<AlarmResponse>, Status> {
+        let credentials = self.context.credentials(&request);
         let request = request.into_inner();
+        if request.action == AlarmAction::Get as i32 {
+            self.context.require_user(&credentials).await?;
+        } else {
+            self.context.require_root(&credentials).await?;
+        }
         // An unknown action ends real etcd; here it is refused.
         if AlarmAction::try_from(request.action).is_err()
             || AlarmType::try_from(request.alarm).is_err()
@@ -66,7 +72,7 @@ impl Maintenance for MaintenanceApi {
         }
         let proposal =
             InternalRaftRequest { alarm: Some(request), ..InternalRaftRequest::default() };
-        match self.context.propose(proposal).await? {
+        match self.context.propose_as(&credentials, proposal).await? {
             Reply::Alarm { revision, alarms } => {
                 Ok(Response::new(AlarmResponse { header: self.context.header(revision), alarms }))
             }
@@ -76,8 +82,9 @@ impl Maintenance for MaintenanceApi {
 
     async fn status(
         &self,
-        _request: Request<StatusRequest>,
+        request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
+        self.context.require_user(&self.context.credentials(&request)).await?;
         let context = &self.context;
         let leader = context.raft.leader();
         let sizes = context.state.backend.sizes();
@@ -110,8 +117,9 @@ impl Maintenance for MaintenanceApi {
 
     async fn defragment(
         &self,
-        _request: Request<DefragmentRequest>,
+        request: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
+        self.context.require_root(&self.context.credentials(&request)).await?;
         tracing::info!("starting defragment");
         let backend = self.context.state.backend.clone();
         self.context.metrics.defrag_inflight.set(1);
@@ -124,7 +132,8 @@ impl Maintenance for MaintenanceApi {
         Ok(Response::new(DefragmentResponse { header: None }))
     }
 
-    async fn hash(&self, _request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+    async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        self.context.require_root(&self.context.credentials(&request)).await?;
         let store = self.context.state.store();
         let hash = off_thread(move || store.hash()).await?;
         let hash = hash.map_err(|error| status::from_mvcc(&error))?;
@@ -135,6 +144,7 @@ impl Maintenance for MaintenanceApi {
         &self,
         request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
+        self.context.require_root(&self.context.credentials(&request)).await?;
         let revision = request.into_inner().revision;
         let store = self.context.state.store();
         let hash = off_thread(move || store.hash_kv(revision)).await?;
@@ -152,8 +162,9 @@ impl Maintenance for MaintenanceApi {
 
     async fn snapshot(
         &self,
-        _request: Request<SnapshotRequest>,
+        request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.context.require_root(&self.context.credentials(&request)).await?;
         Ok(Response::new(Box::pin(snapshot::start(&self.context))))
     }
 
@@ -161,6 +172,7 @@ impl Maintenance for MaintenanceApi {
         &self,
         request: Request<MoveLeaderRequest>,
     ) -> Result<Response<MoveLeaderResponse>, Status> {
+        self.context.require_root(&self.context.credentials(&request)).await?;
         let target = request.into_inner().target_id;
         let context = &self.context;
         let local = context.state.cluster.local_id();
@@ -184,6 +196,7 @@ impl Maintenance for MaintenanceApi {
         &self,
         request: Request<DowngradeRequest>,
     ) -> Result<Response<DowngradeResponse>, Status> {
+        self.context.require_root(&self.context.credentials(&request)).await?;
         let request = request.into_inner();
         let Ok(action) = DowngradeAction::try_from(request.action) else {
             return Err(Status::unknown("etcdserver: unknown method"));

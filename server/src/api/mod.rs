@@ -3,6 +3,9 @@
 //! Each handler is four steps: check, call, map the error, fill the header. Nothing here changes state except by
 //! proposing.
 
+mod auth;
+mod auth_caller;
+mod auth_passwords;
 mod authority;
 mod body;
 mod checks;
@@ -12,6 +15,7 @@ mod door;
 mod election;
 mod forward;
 mod health;
+mod identity;
 mod kv;
 mod leaderless;
 mod lease;
@@ -27,8 +31,12 @@ mod status;
 mod turn;
 mod watch;
 mod watch_codec;
+mod watch_rights;
 
+pub use auth_caller::{LoginOptions, TokenKind};
+pub use auth_passwords::Passwords;
 pub use context::{Context, Limits, SharedContext};
 pub use door::Door;
 pub use forward::Forwarded;
+pub use identity::CertificateName;
 pub use serve::{Bound, Listener, ServeOptions, Shards};

@@ -238,6 +238,7 @@ fn refresh(context: &Context) {
         let short = version.rsplit_once('.').map_or(version.as_str(), |(short, _)| short);
         m.cluster_version.with_label_values(&[short]).set(1);
     }
+    m.auth_revision.set(context.state.auth.view().revision().cast_signed());
     let sizes = context.state.backend.sizes();
     m.db_total_bytes.set(sizes.total_bytes.cast_signed());
     m.db_in_use_bytes.set(sizes.in_use_bytes.cast_signed());

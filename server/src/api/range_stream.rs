@@ -2,6 +2,7 @@
 
 use super::context::SharedContext;
 use super::status;
+use crate::auth::Caller;
 use crate::mvcc::{RangeChunk, RangeStream};
 use quorate_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use quorate_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
@@ -13,13 +14,14 @@ use tonic::Status;
 /// Chunks that wait for the client.
 const CHUNK_QUEUE: usize = 2;
 
-/// Begins to stream a range that has been checked.
+/// Begins to stream a range that has been checked, by the rights of `caller`.
 ///
 /// # Errors
 /// A sort order or filter that a stream cannot honour.
 pub fn start(
     context: &SharedContext,
     request: RangeRequest,
+    caller: Caller,
 ) -> Result<impl Stream<Item = Result<RangeStreamResponse, Status>> + use<>, Status> {
     check(&request)?;
     let (sender, receiver) = mpsc::channel(CHUNK_QUEUE);
@@ -29,7 +31,11 @@ pub fn start(
         let mut stream = RangeStream::new(context.state.store(), request, chunk_bytes);
         loop {
             let answer = match stream.next_chunk() {
-                Ok(Some(chunk)) => Ok(response(&context, chunk)),
+                // A right that went away while the stream ran ends it.
+                Ok(Some(chunk)) => {
+                    let unchanged = context.check_unchanged(&caller).map_err(Status::from);
+                    unchanged.map(|()| response(&context, chunk))
+                }
                 Ok(None) => return,
                 Err(error) => Err(status::from_mvcc(&error)),
             };

@@ -1,5 +1,6 @@
 //! The generated services with our handlers and limits in them, one of each, cloned per call.
 
+use super::auth::AuthApi;
 use super::cluster::ClusterApi;
 use super::context::SharedContext;
 use super::election::ElectionApi;
@@ -9,6 +10,7 @@ use super::lease::LeaseApi;
 use super::lock::LockApi;
 use super::maintenance::MaintenanceApi;
 use super::watch::WatchApi;
+use quorate_proto::etcdserverpb::auth_server::AuthServer;
 use quorate_proto::etcdserverpb::cluster_server::ClusterServer;
 use quorate_proto::etcdserverpb::kv_server::KvServer;
 use quorate_proto::etcdserverpb::lease_server::LeaseServer;
@@ -29,6 +31,7 @@ pub struct Services {
     pub(super) lease: LeaseServer<LeaseApi>,
     pub(super) cluster: ClusterServer<ClusterApi>,
     pub(super) maintenance: MaintenanceServer<MaintenanceApi>,
+    pub(super) auth: AuthServer<AuthApi>,
     pub(super) lock: LockServer<LockApi>,
     pub(super) election: ElectionServer<ElectionApi>,
     pub(super) health: HealthServer<HealthApi>,
@@ -50,6 +53,7 @@ impl Services {
                 .max_decoding_message_size(receive),
             maintenance: MaintenanceServer::new(MaintenanceApi::new(context.clone()))
                 .max_decoding_message_size(receive),
+            auth: AuthServer::new(AuthApi::new(context.clone())).max_decoding_message_size(receive),
             lock: LockServer::new(LockApi::new(context.clone())).max_decoding_message_size(receive),
             election: ElectionServer::new(ElectionApi::new(context.clone()))
                 .max_decoding_message_size(receive)

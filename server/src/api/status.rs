@@ -1,5 +1,6 @@
 //! The one place where a client-visible status is made from an error of the rooms below.
 
+use super::body::code_name;
 use crate::apply::Reply;
 use crate::mvcc::MvccError;
 use crate::raft::{ProposeError, ReadIndexError, TimeoutCause, TransferError};
@@ -52,6 +53,21 @@ pub fn from_mvcc(error: &MvccError) -> Status {
         Some(refusal) => refusal.into(),
         None => Status::unknown(error.to_string()),
     }
+}
+
+/// A login by password of a user that has none. The text is not in etcd's table and goes out as Unknown.
+pub fn no_password_user() -> Status {
+    Status::unknown("auth: authentication failed, password was given for no password user")
+}
+
+/// An error as grpc-go prints it: the reason of a cancelled watch.
+pub fn grpc_text(error: EtcdError) -> String {
+    format!("rpc error: code = {} desc = {error}", code_name(error.wire_code()))
+}
+
+/// More work than is taken at a time.
+pub fn too_many_requests() -> Status {
+    EtcdError::TooManyRequests.into()
 }
 
 /// A reply of another kind than the request: a defect of this server, never of the client.

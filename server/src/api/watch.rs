@@ -3,9 +3,12 @@
 //! A stream is no task of its own: the connection asks it for the next message, and it looks at the client's requests
 //! and at the hub's deliveries. So a client that does not read costs nothing but its bounded queue.
 
+use super::auth_caller::Credentials;
 use super::context::SharedContext;
 use super::services::GRPC_OVERHEAD_BYTES;
+use super::status::grpc_text;
 use super::watch_codec::{WatchCodec, WatchFrame};
+use super::watch_rights::WatchRights;
 use crate::mvcc::watch::{Delivery, DeliveryBody, WatchCreate, WatchRefusal, WatchStream};
 use futures::Stream;
 use http::{Request as HttpRequest, Response as HttpResponse};
@@ -61,7 +64,9 @@ impl tower::Service<Request<Streaming<WatchRequest>>> for Handler {
     }
 
     fn call(&mut self, request: Request<Streaming<WatchRequest>>) -> Self::Future {
-        let session = Session::new(self.0.clone(), request.into_inner());
+        let credentials = Credentials::of(request.metadata(), request.extensions());
+        let rights = WatchRights::new(self.0.clone(), credentials);
+        let session = Session::new(self.0.clone(), request.into_inner(), rights);
         let frames = futures::stream::unfold(session, |mut session| async move {
             let frame = session.next().await?;
             Some((frame, session))
@@ -77,6 +82,7 @@ struct Session {
     /// The client may end its side and go on listening.
     has_requests: bool,
     stream: WatchStream,
+    rights: WatchRights,
     outbox: VecDeque<WatchFrame>,
     progress: tokio::time::Interval,
     stop: watch::Receiver<bool>,
@@ -89,6 +95,7 @@ enum Happened {
     Delivery(Delivery),
     Request(Option<WatchRequest>),
     ProgressTick,
+    RightsChanged,
     End,
 }
 
@@ -109,13 +116,18 @@ fn jittered(period: Duration) -> Duration {
 }
 
 impl Session {
-    fn new(context: SharedContext, requests: Streaming<WatchRequest>) -> Session {
+    fn new(
+        context: SharedContext,
+        requests: Streaming<WatchRequest>,
+        rights: WatchRights,
+    ) -> Session {
         // The generation first: a store that is replaced in between ends the stream at once.
         let generation = context.state.generation();
         Session {
             requests,
             has_requests: true,
             stream: context.state.store().watch_stream(),
+            rights,
             outbox: VecDeque::new(),
             progress: interval(jittered(context.limits.progress_interval)),
             stop: context.stop.clone(),
@@ -147,13 +159,17 @@ impl Session {
             delivery = self.stream.recv() => Happened::Delivery(delivery),
             request = self.requests.message(), if takes_requests => Happened::Request(request?),
             _ = self.progress.tick() => Happened::ProgressTick,
+            () = self.rights.changed() => Happened::RightsChanged,
             () = stopped(&mut self.stop) => Happened::End,
             // The state was replaced by a snapshot: the client resumes where it was, as after any lost connection.
             _ = self.generation.changed() => Happened::End,
         };
+        // Before anything goes out: what was published after a change of rights is shown by the new ones.
+        self.rights.refresh(&self.stream).await;
         match happened {
             Happened::Delivery(delivery) => self.deliver(delivery),
-            Happened::Request(Some(request)) => self.take(request),
+            Happened::Request(Some(request)) => self.take(request).await,
+            Happened::RightsChanged => {}
             Happened::Request(None) => self.has_requests = false,
             Happened::ProgressTick => self.stream.tick_progress(),
             Happened::End => return Err(EtcdError::Stopped.into()),
@@ -161,11 +177,11 @@ impl Session {
         Ok(())
     }
 
-    fn take(&mut self, request: WatchRequest) {
+    async fn take(&mut self, request: WatchRequest) {
         match request.request_union {
             Some(RequestUnion::CreateRequest(create)) => {
-                if let Err(refusal) = self.create(&create) {
-                    self.refuse(refusal);
+                if let Err(reason) = self.create(&create).await {
+                    self.refuse(reason);
                 }
             }
             Some(RequestUnion::CancelRequest(cancel)) => {
@@ -176,12 +192,18 @@ impl Session {
         }
     }
 
-    fn create(&self, create: &WatchCreateRequest) -> Result<(), WatchRefusal> {
-        let create = WatchCreate::from_request(create)?;
-        self.stream.create(create).map(|_| ())
+    /// Creates a watch, or says why not.
+    async fn create(&mut self, create: &WatchCreateRequest) -> Result<(), String> {
+        let refused = |refusal: WatchRefusal| refusal.to_string();
+        // A negative start is refused before the right is judged, an empty interval after it.
+        if create.start_revision >= 0 {
+            self.rights.judge(create).await.map_err(grpc_text)?;
+        }
+        let create = WatchCreate::from_request(create).map_err(refused)?;
+        self.stream.create(create).map(|_| ()).map_err(refused)
     }
 
-    fn refuse(&mut self, refusal: WatchRefusal) {
+    fn refuse(&mut self, cancel_reason: String) {
         // What earlier requests have caused comes first.
         while let Some(delivery) = self.stream.try_recv() {
             self.deliver(delivery);
@@ -191,7 +213,7 @@ impl Session {
             watch_id: NO_WATCHER,
             created: true,
             canceled: true,
-            cancel_reason: refusal.to_string(),
+            cancel_reason,
             ..WatchResponse::default()
         };
         self.outbox.push_back(WatchFrame { response, events: None });
@@ -204,11 +226,15 @@ impl Session {
         match delivery.body {
             DeliveryBody::Created => response.created = true,
             DeliveryBody::Progress => {}
-            DeliveryBody::Canceled => response.canceled = true,
+            DeliveryBody::Canceled => {
+                response.canceled = true;
+                response.cancel_reason = self.rights.take_reason(delivery.watch_id);
+            }
             DeliveryBody::Compacted { compact_revision } => {
                 response.canceled = true;
                 response.compact_revision = compact_revision;
             }
+            DeliveryBody::Events { .. } if self.rights.is_ended(delivery.watch_id) => return,
             DeliveryBody::Events { events, may_fragment } => {
                 let bytes_max = self.context.limits.request_bytes_max + GRPC_OVERHEAD_BYTES;
                 let n_events = events.n_events();

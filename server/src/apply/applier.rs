@@ -2,8 +2,9 @@
 
 use super::member::MEMBERSHIP_ROW;
 use super::outcome::{Outcome, Reply};
-use super::{State, image};
+use super::{State, access, image};
 use crate::alarm::AlarmStore;
+use crate::auth::{AuthStore, Loader};
 use crate::clock::SharedClock;
 use crate::cluster::{ClusterState, DowngradeInfo, Member};
 use crate::lease::{self, Lessor};
@@ -62,6 +63,7 @@ impl Applier {
     pub fn open(
         backend: Arc<Backend>,
         cluster: Arc<ClusterState>,
+        auth: Arc<AuthStore>,
         clock: SharedClock,
         compactions: SyncSender<Compaction>,
     ) -> Result<Applier, Fatal> {
@@ -70,7 +72,7 @@ impl Applier {
         let lessor = Arc::new(Lessor::new(clock));
         let alarms = Arc::new(AlarmStore::default());
         let mark = backend.applied();
-        let state = Arc::new(State::new(backend, store, lessor, cluster, alarms));
+        let state = Arc::new(State::new(backend, store, lessor, auth, cluster, alarms));
         let membership = StoredMembership::default();
         let mut applier = Applier { state, writer, membership, mark, compactions };
         applier.load_rooms()?;
@@ -92,7 +94,7 @@ impl Applier {
         }
     }
 
-    /// Fills leases, alarms and members from their rows.
+    /// Fills leases, alarms, users and members from their rows.
     fn load_rooms(&mut self) -> Result<(), Fatal> {
         let state = self.state.clone();
         state.lessor.clear();
@@ -109,7 +111,24 @@ impl Applier {
         for_each_row(&state.backend, Keyspace::Alarm, |key, _| {
             state.alarms.restore(key).map_err(|error| error.to_string())
         })?;
+        self.load_auth()?;
         self.load_cluster()
+    }
+
+    fn load_auth(&self) -> Result<(), Fatal> {
+        let backend = &self.state.backend;
+        let mut loader = Loader::default();
+        for_each_row(backend, Keyspace::Auth, |key, value| loader.setting(key, value))?;
+        for_each_row(backend, Keyspace::AuthRoles, |_, value| {
+            loader.role(value).map_err(|error| error.to_string())
+        })?;
+        for_each_row(backend, Keyspace::AuthUsers, |_, value| {
+            loader.user(value).map_err(|error| error.to_string())
+        })?;
+        match self.state.auth.restore(loader) {
+            Some(missing) => backend.write(missing).map_err(Fatal::new),
+            None => Ok(()),
+        }
     }
 
     fn load_cluster(&mut self) -> Result<(), Fatal> {
@@ -161,11 +180,26 @@ impl Applier {
         }
     }
 
+    /// Judges an entry by its caller. As in etcd, an alarm is told first to whom it would stop anyway.
+    fn authorize(&self, request: &InternalRaftRequest) -> Result<(), EtcdError> {
+        if request.put.is_some() {
+            self.check_writable(true)?;
+        } else if let Some(txn) = &request.txn {
+            self.check_writable(super::txn::may_put(txn))?;
+        } else if request.delete_range.is_some() || request.lease_revoke.is_some() {
+            self.check_corrupt()?;
+        }
+        access::check_entry(&self.state, request)
+    }
+
     fn apply_request(
         &mut self,
         batch: &mut Batch,
         request: &InternalRaftRequest,
     ) -> Result<Reply, Refusal> {
+        if self.state.auth.is_enabled() {
+            self.authorize(request)?;
+        }
         if let Some(put) = &request.put {
             self.apply_put(batch, put)
         } else if let Some(txn) = &request.txn {
@@ -188,6 +222,8 @@ impl Applier {
             Ok(self.apply_cluster_version(batch, version))
         } else if let Some(downgrade) = &request.downgrade_info_set {
             Ok(self.apply_downgrade(batch, downgrade))
+        } else if let Some(applied) = self.apply_auth(batch, request) {
+            applied
         } else {
             // What no member understands changes nothing on any member.
             Ok(Reply::Done { revision: self.writer.revision() })

@@ -4,7 +4,9 @@
 //! stamped into it. Order of effects: rows into one batch → batch written → memory published → outcomes answered.
 //! An outcome is deterministic; a [`crate::raft::Fatal`] stops the member.
 
+mod access;
 mod applier;
+mod auth;
 mod image;
 mod kv;
 mod member;
@@ -12,6 +14,7 @@ mod outcome;
 mod state;
 mod txn;
 
+pub use access::Judge;
 pub use applier::Applier;
 pub use image::import;
 pub use outcome::{Outcome, Reply};

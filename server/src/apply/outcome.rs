@@ -29,6 +29,17 @@ pub enum Reply {
         /// Granted TTL in seconds.
         ttl: i64,
     },
+    /// To a login.
+    Authenticated {
+        /// Store revision.
+        revision: i64,
+        /// Auth revision under which the entry was applied.
+        auth_revision: u64,
+        /// Log index of the entry: the second half of a simple token.
+        index: u64,
+    },
+    /// To a user or password whose hash is no base64: what etcd says to it is not in its table of errors.
+    BadPasswordHash,
     /// To an alarm request.
     Alarm {
         /// Store revision.

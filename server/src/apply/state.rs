@@ -1,6 +1,7 @@
 //! The state that readers share: each room's own structure, brought together under one roof.
 
 use crate::alarm::AlarmStore;
+use crate::auth::AuthStore;
 use crate::cluster::ClusterState;
 use crate::lease::Lessor;
 use crate::mvcc::Store;
@@ -18,6 +19,8 @@ pub struct State {
     pub lessor: Arc<Lessor>,
     /// Members and versions.
     pub cluster: Arc<ClusterState>,
+    /// Users, roles and tokens.
+    pub auth: Arc<AuthStore>,
     /// Alarms.
     pub alarms: Arc<AlarmStore>,
     /// Rows.
@@ -30,11 +33,12 @@ impl State {
         backend: Arc<Backend>,
         store: Arc<Store>,
         lessor: Arc<Lessor>,
+        auth: Arc<AuthStore>,
         cluster: Arc<ClusterState>,
         alarms: Arc<AlarmStore>,
     ) -> State {
         let generation = watch::Sender::new(0);
-        State { store: ArcSwap::new(store), generation, lessor, cluster, alarms, backend }
+        State { store: ArcSwap::new(store), generation, lessor, auth, cluster, alarms, backend }
     }
 
     /// The store as of now. A caller that holds on to it across a wait may be left with one that a snapshot has

@@ -106,6 +106,9 @@ pub struct Config {
     pub force_new_cluster: bool,
     pub unsafe_no_fsync: bool,
     pub feature_gates: Vec<(String, bool)>,
+    pub auth_token: String,
+    pub bcrypt_cost: u32,
+    pub auth_token_ttl: Duration,
 }
 
 struct Reader<'a>(&'a Values);
@@ -264,6 +267,9 @@ impl Config {
             force_new_cluster: read.switch("force-new-cluster")?,
             unsafe_no_fsync: read.switch("unsafe-no-fsync")?,
             feature_gates: read.feature_gates()?,
+            auth_token: read.text("auth-token"),
+            bcrypt_cost: read.number("bcrypt-cost")?,
+            auth_token_ttl: Duration::from_secs(read.number_or("auth-token-ttl", 300)? as u64),
             name,
         };
         check_log_output(&log_output)?;

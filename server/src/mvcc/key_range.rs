@@ -62,6 +62,15 @@ impl KeyRange {
         }
     }
 
+    /// The field `range_end` of a request for this range.
+    pub fn wire_end(&self) -> &[u8] {
+        match &self.end {
+            RangeEnd::Single => &[],
+            RangeEnd::Before(end) => end,
+            RangeEnd::Open => &[0],
+        }
+    }
+
     /// Whether no key can lie in the range.
     pub fn is_empty(&self) -> bool {
         matches!(&self.end, RangeEnd::Before(end) if *end <= self.start)

@@ -7,9 +7,11 @@ use super::observer::MetricsObserver;
 use super::peer_door;
 use super::signals::StopSignals;
 use crate::api::{
-    Bound, Context, Door, Forwarded, Limits, Listener, ServeOptions, Shards, SharedContext,
+    Bound, Context, Door, Forwarded, Limits, Listener, LoginOptions, Passwords, ServeOptions,
+    Shards, SharedContext, TokenKind,
 };
 use crate::apply::{Applier, Outcome, State, import};
+use crate::auth::AuthStore;
 use crate::clock::SystemClock;
 use crate::cluster::ClusterState;
 use crate::config::{Config, ListenUrl};
@@ -67,6 +69,11 @@ fn raft_threads() -> usize {
 /// One serving thread per two cores: see `api::serve`.
 fn api_threads() -> usize {
     (cores() / 2).clamp(1, 8)
+}
+
+/// Logins must not starve what they are for.
+fn password_threads() -> usize {
+    cores().saturating_sub(1).max(1)
 }
 
 fn log_start(config: &Config) {
@@ -231,7 +238,8 @@ async fn start(config: Config, peer_sockets: Vec<Bound>) -> Result<Member> {
     let cluster = Arc::new(ClusterState::new(data_dir.cluster_id, data_dir.member_id));
     let clock = SystemClock::shared();
     let (compactions, compaction_queue) = std::sync::mpsc::sync_channel(COMPACTION_QUEUE);
-    let applier = Applier::open(backend.clone(), cluster.clone(), clock, compactions)
+    let auth = Arc::new(AuthStore::new(clock.clone(), config.auth_token_ttl));
+    let applier = Applier::open(backend.clone(), cluster.clone(), auth, clock, compactions)
         .context("failed to read the state")?;
     let state = applier.state().clone();
     if config.force_new_cluster {
@@ -417,6 +425,8 @@ impl Member {
                 election: config.election,
                 request_timeout: config.request_timeout(),
             },
+            login: LoginOptions { tokens: TokenKind::Simple, by_certificate: false },
+            passwords: Passwords::new(config.bcrypt_cost, password_threads()),
             metrics: self.metrics.clone(),
             clock: SystemClock::shared(),
             stop: self.stop.subscribe(),

@@ -12,6 +12,7 @@ use quorate_etcd_files::lossy_disk::{LossyDisk, PowerLoss};
 use quorate_etcd_files::wal;
 use quorate_proto::etcdserverpb::{InternalRaftRequest, PutRequest, RangeRequest};
 use quorate_server::apply::{Applier, Outcome, Reply, State};
+use quorate_server::auth::AuthStore;
 use quorate_server::clock::SystemClock;
 use quorate_server::cluster::ClusterState;
 use quorate_server::raft::grpc::{GrpcTransport, Identity, PlainDialer};
@@ -67,7 +68,9 @@ impl Member {
         let cluster = Arc::new(ClusterState::new(cluster_id, member_id));
         // Nothing is compacted here.
         let (compactions, _) = std::sync::mpsc::sync_channel(COMPACTION_QUEUE);
-        let applier = Applier::open(backend, cluster, SystemClock::shared(), compactions);
+        let clock = SystemClock::shared();
+        let auth = Arc::new(AuthStore::new(clock.clone(), std::time::Duration::from_secs(300)));
+        let applier = Applier::open(backend, cluster, auth, clock, compactions);
         let applier = applier.map_err(|error| error.to_string())?;
         let state = applier.state().clone();
         let (heartbeat, election) = (Duration::from_millis(20), Duration::from_millis(100));

@@ -3,6 +3,7 @@
 // Helpers of tests may end a test as tests themselves may.
 #![allow(clippy::unwrap_used)]
 
+mod auth;
 mod compare;
 mod etcdctl;
 mod range_stream;

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use quorate_proto::etcdserverpb as pb;
+use quorate_proto::etcdserverpb::auth_client::AuthClient;
 use quorate_proto::etcdserverpb::cluster_client::ClusterClient;
 use quorate_proto::etcdserverpb::kv_client::KvClient;
 use quorate_proto::etcdserverpb::lease_client::LeaseClient;
@@ -35,14 +36,48 @@ pub enum Call {
     MemberPromote(u64),
     MoveLeader(u64),
     Downgrade(pb::DowngradeRequest),
+    MemberList(bool),
+    Status,
+    Hash,
+    Defragment,
+    /// Only whether it begins: what it holds differs.
+    Snapshot,
+    Auth(AuthCall),
     /// Requests on one stream, and how many messages to wait for.
     Watch(Vec<pb::WatchRequest>, usize),
+}
+
+/// A call of the Auth service.
+#[derive(Clone, Debug)]
+pub enum AuthCall {
+    Enable,
+    Disable,
+    Status,
+    /// Name and password; the token itself is not compared.
+    Login(&'static str, &'static str),
+    UserAdd(pb::AuthUserAddRequest),
+    UserGet(&'static str),
+    UserList,
+    UserDelete(&'static str),
+    ChangePassword(pb::AuthUserChangePasswordRequest),
+    /// User and role.
+    GrantRole(&'static str, &'static str),
+    /// User and role.
+    RevokeRole(&'static str, &'static str),
+    RoleAdd(&'static str),
+    RoleGet(&'static str),
+    RoleList,
+    RoleDelete(&'static str),
+    Grant(pb::AuthRoleGrantPermissionRequest),
+    Revoke(pb::AuthRoleRevokePermissionRequest),
 }
 
 /// A connection to one server.
 #[derive(Clone)]
 pub struct Wire {
     channel: Channel,
+    /// Sent with every call, if there is one.
+    token: Option<String>,
 }
 
 /// Time that a watch has to say what it has to say.
@@ -55,6 +90,14 @@ fn text<T: Debug>(answer: Result<tonic::Response<T>, Status>) -> String {
     }
 }
 
+/// Only whether it was answered, where what is answered differs between servers.
+fn outcome<T>(answer: Result<tonic::Response<T>, Status>) -> String {
+    match answer {
+        Ok(_) => "answered".to_owned(),
+        Err(status) => error_text(&status),
+    }
+}
+
 fn error_text(status: &Status) -> String {
     format!("{:?}: {}", status.code(), status.message())
 }
@@ -62,7 +105,31 @@ fn error_text(status: &Status) -> String {
 impl Wire {
     pub async fn connect(url: &str) -> Wire {
         let channel = Channel::from_shared(url.to_owned()).unwrap().connect().await.unwrap();
-        Wire { channel }
+        Wire { channel, token: None }
+    }
+
+    /// The same connection for a caller with this token.
+    pub fn with_token(&self, token: &str) -> Wire {
+        Wire { channel: self.channel.clone(), token: Some(token.to_owned()) }
+    }
+
+    fn ask<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("token", token.parse().unwrap());
+        }
+        request
+    }
+
+    pub fn auth(&self) -> AuthClient<Channel> {
+        AuthClient::new(self.channel.clone())
+    }
+
+    /// Logs in and returns the token.
+    pub async fn login(&self, name: &str, password: &str) -> Result<String, Status> {
+        let (name, password) = (name.to_owned(), password.to_owned());
+        let answer = self.auth().authenticate(pb::AuthenticateRequest { name, password }).await?;
+        Ok(answer.into_inner().token)
     }
 
     pub fn kv(&self) -> KvClient<Channel> {
@@ -83,39 +150,116 @@ impl Wire {
 
     pub async fn call(&self, call: Call) -> String {
         match call {
-            Call::Range(request) => text(self.kv().range(request).await),
+            Call::Range(request) => text(self.kv().range(self.ask(request)).await),
             Call::RangeStream(request) => self.range_stream(request).await,
-            Call::Put(request) => text(self.kv().put(request).await),
-            Call::Delete(request) => text(self.kv().delete_range(request).await),
-            Call::Txn(request) => text(self.kv().txn(request).await),
-            Call::Compact(request) => text(self.kv().compact(request).await),
-            Call::Grant(request) => text(self.lease().lease_grant(request).await),
-            Call::Revoke(request) => text(self.lease().lease_revoke(request).await),
+            Call::Put(request) => text(self.kv().put(self.ask(request)).await),
+            Call::Delete(request) => text(self.kv().delete_range(self.ask(request)).await),
+            Call::Txn(request) => text(self.kv().txn(self.ask(request)).await),
+            Call::Compact(request) => text(self.kv().compact(self.ask(request)).await),
+            Call::Grant(request) => text(self.lease().lease_grant(self.ask(request)).await),
+            Call::Revoke(request) => text(self.lease().lease_revoke(self.ask(request)).await),
             Call::KeepAlive(id) => self.keep_alive(id).await,
-            Call::TimeToLive(request) => text(self.lease().lease_time_to_live(request).await),
-            Call::Leases => text(self.lease().lease_leases(pb::LeaseLeasesRequest {}).await),
-            Call::Alarm(request) => text(self.maintenance().alarm(request).await),
+            Call::TimeToLive(request) => {
+                text(self.lease().lease_time_to_live(self.ask(request)).await)
+            }
+            Call::Leases => {
+                text(self.lease().lease_leases(self.ask(pb::LeaseLeasesRequest {})).await)
+            }
+            Call::Alarm(request) => text(self.maintenance().alarm(self.ask(request)).await),
             Call::HashKv(revision) => {
-                text(self.maintenance().hash_kv(pb::HashKvRequest { revision }).await)
+                text(self.maintenance().hash_kv(self.ask(pb::HashKvRequest { revision })).await)
             }
-            Call::MemberAdd(request) => text(self.cluster().member_add(request).await),
+            Call::MemberAdd(request) => text(self.cluster().member_add(self.ask(request)).await),
             Call::MemberRemove(id) => {
-                text(self.cluster().member_remove(pb::MemberRemoveRequest { id }).await)
+                text(self.cluster().member_remove(self.ask(pb::MemberRemoveRequest { id })).await)
             }
-            Call::MemberUpdate(request) => text(self.cluster().member_update(request).await),
+            Call::MemberUpdate(request) => {
+                text(self.cluster().member_update(self.ask(request)).await)
+            }
             Call::MemberPromote(id) => {
-                text(self.cluster().member_promote(pb::MemberPromoteRequest { id }).await)
+                text(self.cluster().member_promote(self.ask(pb::MemberPromoteRequest { id })).await)
             }
-            Call::MoveLeader(target_id) => {
-                text(self.maintenance().move_leader(pb::MoveLeaderRequest { target_id }).await)
+            Call::MoveLeader(target_id) => text(
+                self.maintenance().move_leader(self.ask(pb::MoveLeaderRequest { target_id })).await,
+            ),
+            Call::Downgrade(request) => text(self.maintenance().downgrade(self.ask(request)).await),
+            Call::MemberList(linearizable) => {
+                let request = self.ask(pb::MemberListRequest { linearizable });
+                outcome(self.cluster().member_list(request).await)
             }
-            Call::Downgrade(request) => text(self.maintenance().downgrade(request).await),
+            Call::Status => {
+                outcome(self.maintenance().status(self.ask(pb::StatusRequest {})).await)
+            }
+            Call::Hash => outcome(self.maintenance().hash(self.ask(pb::HashRequest {})).await),
+            Call::Defragment => {
+                text(self.maintenance().defragment(self.ask(pb::DefragmentRequest {})).await)
+            }
+            Call::Snapshot => self.snapshot().await,
+            Call::Auth(call) => self.auth_call(call).await,
             Call::Watch(requests, n) => self.watch(requests, n).await,
         }
     }
 
+    async fn snapshot(&self) -> String {
+        match self.maintenance().snapshot(self.ask(pb::SnapshotRequest {})).await {
+            Ok(stream) => match stream.into_inner().message().await {
+                Ok(_) => "begins".to_owned(),
+                Err(status) => error_text(&status),
+            },
+            Err(status) => error_text(&status),
+        }
+    }
+
+    async fn auth_call(&self, call: AuthCall) -> String {
+        let mut auth = self.auth();
+        let own = str::to_owned;
+        match call {
+            AuthCall::Enable => text(auth.auth_enable(self.ask(pb::AuthEnableRequest {})).await),
+            AuthCall::Disable => text(auth.auth_disable(self.ask(pb::AuthDisableRequest {})).await),
+            AuthCall::Status => text(auth.auth_status(self.ask(pb::AuthStatusRequest {})).await),
+            AuthCall::Login(name, password) => {
+                let (name, password) = (own(name), own(password));
+                let request = pb::AuthenticateRequest { name, password };
+                text(auth.authenticate(self.ask(request)).await)
+            }
+            AuthCall::UserAdd(request) => text(auth.user_add(self.ask(request)).await),
+            AuthCall::UserGet(name) => {
+                text(auth.user_get(self.ask(pb::AuthUserGetRequest { name: own(name) })).await)
+            }
+            AuthCall::UserList => text(auth.user_list(self.ask(pb::AuthUserListRequest {})).await),
+            AuthCall::UserDelete(name) => {
+                let request = pb::AuthUserDeleteRequest { name: own(name) };
+                text(auth.user_delete(self.ask(request)).await)
+            }
+            AuthCall::ChangePassword(request) => {
+                text(auth.user_change_password(self.ask(request)).await)
+            }
+            AuthCall::GrantRole(user, role) => {
+                let request = pb::AuthUserGrantRoleRequest { user: own(user), role: own(role) };
+                text(auth.user_grant_role(self.ask(request)).await)
+            }
+            AuthCall::RevokeRole(user, role) => {
+                let request = pb::AuthUserRevokeRoleRequest { name: own(user), role: own(role) };
+                text(auth.user_revoke_role(self.ask(request)).await)
+            }
+            AuthCall::RoleAdd(name) => {
+                text(auth.role_add(self.ask(pb::AuthRoleAddRequest { name: own(name) })).await)
+            }
+            AuthCall::RoleGet(role) => {
+                text(auth.role_get(self.ask(pb::AuthRoleGetRequest { role: own(role) })).await)
+            }
+            AuthCall::RoleList => text(auth.role_list(self.ask(pb::AuthRoleListRequest {})).await),
+            AuthCall::RoleDelete(role) => {
+                let request = pb::AuthRoleDeleteRequest { role: own(role) };
+                text(auth.role_delete(self.ask(request)).await)
+            }
+            AuthCall::Grant(request) => text(auth.role_grant_permission(self.ask(request)).await),
+            AuthCall::Revoke(request) => text(auth.role_revoke_permission(self.ask(request)).await),
+        }
+    }
+
     async fn range_stream(&self, request: pb::RangeRequest) -> String {
-        let mut stream = match self.kv().range_stream(request).await {
+        let mut stream = match self.kv().range_stream(self.ask(request)).await {
             Ok(stream) => stream.into_inner(),
             Err(status) => return error_text(&status),
         };
@@ -134,7 +278,7 @@ impl Wire {
 
     async fn keep_alive(&self, id: i64) -> String {
         let requests = tokio_stream::iter([pb::LeaseKeepAliveRequest { id }]);
-        match self.lease().lease_keep_alive(requests).await {
+        match self.lease().lease_keep_alive(self.ask(requests)).await {
             Ok(stream) => match stream.into_inner().message().await {
                 Ok(message) => format!("{message:?}"),
                 Err(status) => error_text(&status),
@@ -148,7 +292,7 @@ impl Wire {
         use tokio_stream::StreamExt;
         let open = tokio_stream::iter(requests).chain(tokio_stream::pending());
         let mut client = WatchClient::new(self.channel.clone());
-        let mut stream = match client.watch(open).await {
+        let mut stream = match client.watch(self.ask(open)).await {
             Ok(stream) => stream.into_inner(),
             Err(status) => return error_text(&status),
         };

@@ -8,7 +8,7 @@ use super::recent::Recent;
 use super::registry::Registry;
 use super::stream::{WatchCreate, WatchRefusal};
 use super::watcher::{StreamIds, StreamKey, Watcher, WatcherKey};
-use crate::mvcc::{Changes, Counters, Store};
+use crate::mvcc::{Changes, Counters, KeyRange, Store};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -247,6 +247,16 @@ impl Hub {
         let revision = store.revision();
         queue.push_answer(Delivery { watch_id: id, revision, body: DeliveryBody::Canceled });
         true
+    }
+
+    /// What the watchers of a stream watch.
+    pub(super) fn ranges(&self, stream: StreamKey) -> Vec<(i64, KeyRange)> {
+        let state = self.state.lock();
+        let Some(ids) = state.streams.get(&stream) else { return Vec::new() };
+        let range = |(id, key): (&i64, &WatcherKey)| {
+            Some((*id, state.watchers.get(key)?.interest.range.clone()))
+        };
+        ids.watchers.iter().filter_map(range).collect()
     }
 
     /// Ends a watcher whose history is gone.

@@ -103,6 +103,11 @@ impl WatchStream {
         self.store.hub.cancel(self.key, watch_id, &self.queue, &self.store)
     }
 
+    /// What each watcher watches, by id.
+    pub fn ranges(&self) -> Vec<(i64, KeyRange)> {
+        self.store.hub.ranges(self.key)
+    }
+
     /// Asks for one progress message for the whole stream. It comes at once, with the store's revision, if the stream
     /// has watchers and all of them are caught up and have reached their start; else nothing comes.
     pub fn request_progress(&self) {

@@ -1,0 +1,5 @@
+//! Authentication and permissions of running members, beside those of real etcd 3.7.1.
+
+mod changes;
+mod matrix;
+mod pair;
