@@ -18,4 +18,5 @@ pub mod raft;
 /// The state on disk: a crate of its own, so that `quoratectl` can read a stopped member.
 pub use quorate_storage as storage;
 pub mod tasks;
+pub mod tls;
 pub mod types;

@@ -68,6 +68,9 @@ pub struct Metrics {
     pub grpc_sent: IntCounterVec,
     pub fd_used: IntGauge,
     pub fd_limit: IntGauge,
+    pub tls_reloads: IntCounterVec,
+    pub tls_handshakes_failed: IntCounterVec,
+    pub tls_certificate_ends: IntGaugeVec,
 }
 
 /// Registers while building; a name that stands twice is a programming error that every start would show.
@@ -244,6 +247,22 @@ impl Metrics {
             grpc_sent: b.counters("grpc_server_msg_sent_total", "Stream messages sent.", grpc),
             fd_used: b.gauge("os_fd_used", "Open file descriptors."),
             fd_limit: b.gauge("os_fd_limit", "Limit of file descriptors."),
+            // Quorate's own: etcd counts none of this.
+            tls_reloads: b.counters(
+                "quorate_tls_reloads_total",
+                "Changes of TLS files, by whether they could be used.",
+                &["door", "result"],
+            ),
+            tls_handshakes_failed: b.counters(
+                "quorate_tls_handshakes_failed_total",
+                "Connections that were refused before their first request.",
+                &["door"],
+            ),
+            tls_certificate_ends: b.gauges(
+                "quorate_tls_certificate_not_after_seconds",
+                "When the certificate that is shown ends, in seconds since 1970.",
+                &["door"],
+            ),
             registry: registry.clone(),
         };
         metrics.register_process();

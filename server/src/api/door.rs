@@ -5,6 +5,7 @@
 
 use super::body::{CallCounters, DoorBody};
 use super::context::SharedContext;
+use super::identity::CertificateName;
 use super::leaderless::Leaderless;
 use super::methods::{METHODS, Shape};
 use super::pages;
@@ -30,10 +31,41 @@ struct Entry {
     counters: Arc<CallCounters>,
 }
 
+/// What a listener answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// gRPC and pages: a client URL.
+    All,
+    /// gRPC alone: a client URL beside `--listen-client-http-urls`.
+    Grpc,
+    /// Pages alone: `--listen-client-http-urls`.
+    Http,
+    /// Metrics and health alone: `--listen-metrics-urls`.
+    Metrics,
+}
+
+impl Serves {
+    /// The word in etcd's log line.
+    pub fn traffic(self) -> &'static str {
+        match self {
+            Serves::All => "grpc+http",
+            Serves::Grpc => "grpc",
+            Serves::Http => "http",
+            Serves::Metrics => "metrics",
+        }
+    }
+
+    fn takes_calls(self) -> bool {
+        matches!(self, Serves::All | Serves::Grpc)
+    }
+}
+
 /// The service that every client connection gets a clone of.
 #[derive(Clone)]
 pub struct Door {
     inner: Arc<Inner>,
+    serves: Serves,
+    certificate_name: Option<CertificateName>,
 }
 
 struct Inner {
@@ -52,7 +84,13 @@ impl Door {
         };
         let methods = METHODS.iter().map(entry).collect();
         let services = Services::new(&context);
-        Door { inner: Arc::new(Inner { context, services, methods }) }
+        let inner = Arc::new(Inner { context, services, methods });
+        Door { inner, serves: Serves::All, certificate_name: None }
+    }
+
+    /// The door as one connection sees it.
+    pub fn on_connection(self, serves: Serves, name: Option<CertificateName>) -> Door {
+        Door { serves, certificate_name: name, ..self }
     }
 }
 
@@ -62,11 +100,16 @@ impl hyper::service::Service<Request<Incoming>> for Door {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     /// Sorts the call at once and leaves a small future: a large one is copied on its way to the heap.
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let inner = Arc::clone(&self.inner);
-        match inner.methods.get(request.uri().path()).cloned() {
+        let serves = self.serves;
+        if let Some(name) = &self.certificate_name {
+            request.extensions_mut().insert(name.clone());
+        }
+        let known = inner.methods.get(request.uri().path()).filter(|_| serves.takes_calls());
+        match known.cloned() {
             Some(entry) => inner.answer_call(entry, request),
-            None => Box::pin(async move { Ok(inner.answer_other(request).await) }),
+            None => Box::pin(async move { Ok(inner.answer_other(request, serves).await) }),
         }
     }
 }
@@ -91,9 +134,12 @@ impl Inner {
         })
     }
 
-    async fn answer_other(&self, request: Request<Incoming>) -> Response<DoorBody> {
-        if is_grpc(request.headers()) {
+    async fn answer_other(&self, request: Request<Incoming>, serves: Serves) -> Response<DoorBody> {
+        if serves.takes_calls() && is_grpc(request.headers()) {
             return refusal(&Status::unimplemented(unknown_method(request.uri().path())), None);
+        }
+        if let Some(page) = pages::refused_here(&request, serves) {
+            return page.map(DoorBody::page);
         }
         pages::answer(&self.context, &request).await.map(DoorBody::page)
     }

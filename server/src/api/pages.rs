@@ -1,6 +1,7 @@
 //! The pages over plain HTTP on the client port: health, version, metrics (`reference/etcd-api.md`, section 15.3).
 
 use super::context::{Context, SharedContext};
+use super::door::Serves;
 use crate::types::{ETCD_VERSION, STORAGE_VERSION};
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
@@ -25,6 +26,22 @@ pub async fn answer<B>(context: &SharedContext, request: &Request<B>) -> Respons
             None => not_found(),
         },
         _ => not_found(),
+    }
+}
+
+/// What a listener that serves only a part says to the rest: a gRPC listener in grpc-go's words, a metrics listener as
+/// if the page did not exist.
+pub fn refused_here<B>(request: &Request<B>, serves: Serves) -> Option<Response<Bytes>> {
+    let path = request.uri().path();
+    let is_metrics = matches!(path, "/metrics" | "/health") || Probe::from_path(path).is_some();
+    match serves {
+        Serves::Metrics if !is_metrics => Some(not_found()),
+        Serves::Grpc => {
+            let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let text = format!("invalid gRPC request content-type {:?}", kind.unwrap_or_default());
+            Some(text_page(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
+        }
+        _ => None,
     }
 }
 

@@ -1,25 +1,37 @@
-//! Listeners and connections: a few threads, each with a runtime of its own, share the connections between them.
+//! Listeners and connections: a few threads, each with a runtime of its own, share the connections between them. What
+//! TLS does before the first request is `tls`' business.
 //!
 //! One runtime per thread instead of one for all: a connection's tasks never migrate, and serving a call costs about a
 //! third less than on a work-stealing runtime (`reference/storage-and-raft.md`, section 1.2).
 
 use super::authority::RepairAuthority;
-use super::door::Door;
+use super::door::{Door, Serves};
+use super::identity::CertificateName;
 use crate::config::ListenUrl;
+use crate::tls::{Acceptor, Admitted, Peek, Socket};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 /// Connections that wait for a serving thread to take them.
 const ACCEPT_QUEUE: usize = 1024;
 /// Bytes a client may send on one stream, and on one connection, before it must wait.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Bytes of a request's decoded headers. A token is the longest of them.
+const HEADER_LIST_MAX: u32 = 64 * 1024;
+/// Streams that a client has reset before they were taken up (rapid reset), and that were reset for its faults; beyond
+/// these the connection ends with ENHANCE_YOUR_CALM.
+const RESET_STREAMS_MAX: usize = 100;
+const LOCAL_RESETS_MAX: usize = 1024;
+/// Time for the head of an HTTP/1.1 request, as etcd's.
+const HEADER_READ_TIME: Duration = Duration::from_secs(300);
 
 /// Time that calls under way have to end once the member stops.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
@@ -37,6 +49,8 @@ pub struct ServeOptions {
     pub keepalive_timeout: Duration,
     /// `--socket-reuse-port`.
     pub reuse_port: bool,
+    /// Client connections at a time.
+    pub connections_max: usize,
 }
 
 /// A socket that has its address and does not listen yet: who calls is refused at once instead of waiting.
@@ -69,11 +83,6 @@ pub enum Listener {
     /// A socket file, removed again when the listener goes.
     Unix(UnixListener, std::path::PathBuf),
 }
-
-/// A connection of either kind.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 enum Connection {
     Tcp(TcpStream),
@@ -124,15 +133,12 @@ impl Listener {
         Ok(Bound::Tcp(socket))
     }
 
-    /// Accepts a connection whose kind does not matter to the caller.
+    /// Accepts a connection whose kind does not matter to the caller, who admits it with what comes back.
     ///
     /// # Errors
     /// The system has no descriptors left, most likely.
-    pub async fn accept_boxed(&self) -> io::Result<Box<dyn Stream>> {
-        Ok(match self.accept().await? {
-            Connection::Tcp(stream) => Box::new(stream),
-            Connection::Unix(stream) => Box::new(stream),
-        })
+    pub async fn accept_any(&self) -> io::Result<Incoming> {
+        self.accept().await.map(Incoming)
     }
 
     async fn accept(&self) -> io::Result<Connection> {
@@ -143,6 +149,32 @@ impl Listener {
                 Ok(Connection::Tcp(stream))
             }
             Listener::Unix(listener, _) => Ok(Connection::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+/// A connection that has not been admitted.
+pub struct Incoming(Connection);
+
+impl Incoming {
+    /// Does what an [`Acceptor`] does, and says whether TLS was spoken.
+    pub async fn admit(self, acceptor: &Acceptor) -> Option<Socket> {
+        async fn socket<S: Peek + 'static>(
+            stream: S,
+            remote: Option<SocketAddr>,
+            acceptor: &Acceptor,
+        ) -> Option<Socket> {
+            Some(match acceptor.admit(stream, remote).await? {
+                Admitted::Plain(stream) => Box::new(stream),
+                Admitted::Tls(stream, _) => stream,
+            })
+        }
+        match self.0 {
+            Connection::Tcp(stream) => {
+                let remote = stream.peer_addr().ok();
+                socket(stream, remote, acceptor).await
+            }
+            Connection::Unix(stream) => socket(stream, None, acceptor).await,
         }
     }
 }
@@ -159,13 +191,27 @@ impl Drop for Listener {
 /// The threads that serve connections. Dropping it ends them after the connections have been drained.
 #[derive(Debug)]
 pub struct Shards {
+    connections: Arc<Semaphore>,
     queues: Vec<mpsc::Sender<Accepted>>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 struct Accepted {
     connection: ConnectionParts,
-    door: Door,
+    opening: Opening,
+    /// Given back when the connection ends.
+    permit: OwnedSemaphorePermit,
+}
+
+/// What is behind a listener.
+#[derive(Clone)]
+pub struct Opening {
+    /// Who answers.
+    pub door: Door,
+    /// Plain, TLS or both.
+    pub acceptor: Acceptor,
+    /// What is answered.
+    pub serves: Serves,
 }
 
 impl std::fmt::Debug for Accepted {
@@ -195,7 +241,8 @@ impl Shards {
     /// # Errors
     /// The system gives no thread or no event queue.
     pub fn start(options: &ServeOptions, stop: &watch::Receiver<bool>) -> io::Result<Shards> {
-        let mut shards = Shards { queues: Vec::new(), threads: Vec::new() };
+        let connections = Arc::new(Semaphore::new(options.connections_max));
+        let mut shards = Shards { connections, queues: Vec::new(), threads: Vec::new() };
         for number in 0..options.threads.max(1) {
             let (sender, receiver) = mpsc::channel(ACCEPT_QUEUE);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -210,17 +257,24 @@ impl Shards {
     }
 
     /// Accepts connections on a listener until `stop` turns true, and hands them to the threads in turn.
-    pub async fn accept(&self, listener: Listener, door: Door, mut stop: watch::Receiver<bool>) {
+    pub async fn accept(
+        &self,
+        listener: Listener,
+        opening: Opening,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let mut next = 0;
         loop {
-            let connection = tokio::select! {
-                connection = listener.accept() => connection,
+            // Whoever comes when all places are taken waits in the system's queue, as with etcd.
+            let (permit, connection) = tokio::select! {
+                accepted = self.accept_one(&listener) => accepted,
                 () = stopped(&mut stop) => return,
             };
+            let Ok(permit) = permit else { return };
             match connection.and_then(ConnectionParts::from) {
                 Ok(connection) => {
                     next = (next + 1) % self.queues.len();
-                    let accepted = Accepted { connection, door: door.clone() };
+                    let accepted = Accepted { connection, opening: opening.clone(), permit };
                     if self.queues[next].send(accepted).await.is_err() {
                         return;
                     }
@@ -232,6 +286,14 @@ impl Shards {
                 }
             }
         }
+    }
+
+    async fn accept_one(
+        &self,
+        listener: &Listener,
+    ) -> (Result<OwnedSemaphorePermit, tokio::sync::AcquireError>, io::Result<Connection>) {
+        let permit = self.connections.clone().acquire_owned().await;
+        (permit, listener.accept().await)
     }
 
     /// Waits until all threads have ended.
@@ -255,11 +317,14 @@ async fn serve_queue(
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(options.concurrent_streams_max)
+        .max_header_list_size(HEADER_LIST_MAX)
+        .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(LOCAL_RESETS_MAX)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(options.keepalive_interval)
         .keep_alive_timeout(options.keepalive_timeout);
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(300));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIME);
     let mut tasks = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -281,17 +346,46 @@ async fn serve_one(
     accepted: Accepted,
     stop: watch::Receiver<bool>,
 ) {
-    let Accepted { connection, door } = accepted;
+    let Accepted { connection, opening, permit } = accepted;
     match connection {
         ConnectionParts::Tcp(stream) => {
+            let remote = stream.peer_addr().ok();
             if let Ok(stream) = TcpStream::from_std(stream) {
-                drive(&builder, TokioIo::new(RepairAuthority::new(stream)), door, stop).await;
+                admit(builder, stream, remote, opening, stop).await;
             }
         }
         ConnectionParts::Unix(stream) => {
             if let Ok(stream) = UnixStream::from_std(stream) {
-                drive(&builder, TokioIo::new(RepairAuthority::new(stream)), door, stop).await;
+                admit(builder, stream, None, opening, stop).await;
             }
+        }
+    }
+    drop(permit);
+}
+
+async fn admit<S: Peek + 'static>(
+    builder: auto::Builder<TokioExecutor>,
+    stream: S,
+    remote: Option<SocketAddr>,
+    opening: Opening,
+    mut stop: watch::Receiver<bool>,
+) {
+    let Opening { door, acceptor, serves } = opening;
+    let admitted = tokio::select! {
+        admitted = acceptor.admit(stream, remote) => admitted,
+        () = stopped(&mut stop) => return,
+    };
+    let builder = if serves == Serves::Grpc { builder.http2_only() } else { builder };
+    match admitted {
+        None => {}
+        Some(Admitted::Plain(stream)) => {
+            let io = TokioIo::new(RepairAuthority::new(stream));
+            drive(&builder, io, door.on_connection(serves, None), stop).await;
+        }
+        Some(Admitted::Tls(stream, name)) => {
+            let io = TokioIo::new(RepairAuthority::new(stream));
+            let door = door.on_connection(serves, name.map(CertificateName));
+            drive(&builder, io, door, stop).await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From raw values to a checked [`Config`]; every refusal says which flag is wrong and what it must be.
 
 use super::parse::{Source, Values};
+use super::security::Security;
 use super::{ListenUrl, UrlError, parse_duration, parse_url_list};
 use quorate_etcd_files::datadir::{InitialCluster, InitialUrls};
 use std::path::PathBuf;
@@ -71,7 +72,9 @@ pub struct Config {
     pub initial_election_tick_advance: bool,
     pub listen_peer_urls: Vec<ListenUrl>,
     pub listen_client_urls: Vec<ListenUrl>,
+    pub listen_client_http_urls: Vec<ListenUrl>,
     pub listen_metrics_urls: Vec<ListenUrl>,
+    pub security: Security,
     pub initial_advertise_peer_urls: Vec<ListenUrl>,
     pub advertise_client_urls: Vec<ListenUrl>,
     pub initial_cluster: InitialUrls,
@@ -84,6 +87,7 @@ pub struct Config {
     pub txn_ops_max: usize,
     pub request_bytes_max: usize,
     pub concurrent_streams_max: u32,
+    pub grpc_keepalive_min_time: Duration,
     pub grpc_keepalive_interval: Duration,
     pub grpc_keepalive_timeout: Duration,
     pub socket_reuse_port: bool,
@@ -111,18 +115,34 @@ pub struct Config {
     pub auth_token_ttl: Duration,
 }
 
-struct Reader<'a>(&'a Values);
+pub(super) struct Reader<'a>(&'a Values);
 
 impl Reader<'_> {
-    fn text(&self, flag: &'static str) -> String {
+    pub(super) fn text(&self, flag: &'static str) -> String {
         self.0.get(flag).map(|(value, _)| value.clone()).unwrap_or_default()
+    }
+
+    /// A comma-separated list without its empty parts.
+    pub(super) fn list(&self, flag: &'static str) -> Vec<String> {
+        let text = self.text(flag);
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        parts.map(str::to_owned).collect()
+    }
+
+    pub(super) fn path(&self, flag: &'static str) -> Option<PathBuf> {
+        Some(self.text(flag)).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
+    /// Listen URLs of a flag that may be empty.
+    fn listen_urls_or_none(&self, flag: &'static str) -> Result<Vec<ListenUrl>, ConfigError> {
+        if self.text(flag).is_empty() { Ok(Vec::new()) } else { self.listen_urls(flag) }
     }
 
     fn is_given(&self, flag: &'static str) -> bool {
         self.0.get(flag).is_some_and(|(_, source)| *source != Source::Default)
     }
 
-    fn switch(&self, flag: &'static str) -> Result<bool, ConfigError> {
+    pub(super) fn switch(&self, flag: &'static str) -> Result<bool, ConfigError> {
         let value = self.text(flag);
         match value.as_str() {
             "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
@@ -131,7 +151,10 @@ impl Reader<'_> {
         }
     }
 
-    fn number<T: std::str::FromStr>(&self, flag: &'static str) -> Result<T, ConfigError> {
+    pub(super) fn number<T: std::str::FromStr>(
+        &self,
+        flag: &'static str,
+    ) -> Result<T, ConfigError> {
         let value = self.text(flag);
         value.parse().map_err(|_| ConfigError::malformed(flag, &value))
     }
@@ -163,12 +186,6 @@ impl Reader<'_> {
         let urls = self.urls(flag)?;
         for url in &urls {
             url.check_bindable().map_err(|error| ConfigError::Urls(flag, error))?;
-            if url.is_tls() {
-                let text = format!(
-                    "TLS key/cert (--cert-file, --key-file) must be provided for client url {url} with HTTPS scheme"
-                );
-                return Err(ConfigError::Contradiction(text));
-            }
         }
         Ok(urls)
     }
@@ -209,8 +226,7 @@ impl Config {
                 "--advertise-client-urls is required when --listen-client-urls is set explicitly";
             return Err(ConfigError::Contradiction(text.to_owned()));
         }
-        let metrics_urls = read.text("listen-metrics-urls");
-        let wal_dir = Some(read.text("wal-dir")).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let wal_dir = read.path("wal-dir");
         let (heartbeat, election) = timers(&read)?;
         let quota: i64 = read.number("quota-backend-bytes")?;
         let progress = read.time_or("watch-progress-notify-interval", Duration::from_secs(600))?;
@@ -226,11 +242,9 @@ impl Config {
             initial_election_tick_advance: read.switch("initial-election-tick-advance")?,
             listen_peer_urls: read.listen_urls("listen-peer-urls")?,
             listen_client_urls: read.listen_urls("listen-client-urls")?,
-            listen_metrics_urls: if metrics_urls.is_empty() {
-                Vec::new()
-            } else {
-                read.listen_urls("listen-metrics-urls")?
-            },
+            listen_client_http_urls: read.listen_urls_or_none("listen-client-http-urls")?,
+            listen_metrics_urls: read.listen_urls_or_none("listen-metrics-urls")?,
+            security: Security::read(&read)?,
             initial_advertise_peer_urls: advertise_peer,
             advertise_client_urls: read.urls("advertise-client-urls")?,
             initial_cluster,
@@ -244,6 +258,7 @@ impl Config {
             txn_ops_max: read.number("max-txn-ops")?,
             request_bytes_max: read.number("max-request-bytes")?,
             concurrent_streams_max: read.number("max-concurrent-streams")?,
+            grpc_keepalive_min_time: read.time("grpc-keepalive-min-time")?,
             grpc_keepalive_interval: read.time("grpc-keepalive-interval")?,
             grpc_keepalive_timeout: read.time("grpc-keepalive-timeout")?,
             socket_reuse_port: read.switch("socket-reuse-port")?,
@@ -273,6 +288,12 @@ impl Config {
             name,
         };
         check_log_output(&log_output)?;
+        config.security.check_urls(
+            &config.listen_peer_urls,
+            &config.listen_client_urls,
+            &config.listen_client_http_urls,
+            &config.listen_metrics_urls,
+        )?;
         Ok(config)
     }
 

@@ -4,10 +4,12 @@ mod checks;
 mod duration;
 mod flags;
 mod parse;
+mod security;
 mod urls;
 
 pub use checks::{Config, ConfigError};
 pub use duration::parse_duration;
 pub use flags::{FLAGS, Flag, Kind, Support};
 pub use parse::{Invocation, RestoreArgs, Source, parse};
+pub use security::{DoorSecurity, Security, TlsVersion};
 pub use urls::{ListenUrl, UrlError, parse_url_list};

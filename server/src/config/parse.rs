@@ -277,6 +277,6 @@ mod tests {
     fn refusals() {
         assert!(matches!(serve(&["--no-such-flag"], &[]), Err(ConfigError::Syntax(_))));
         assert!(matches!(serve(&["stray"], &[]), Err(ConfigError::Syntax(_))));
-        assert!(matches!(serve(&["--cert-file=x"], &[]), Err(ConfigError::NotSupported(..))));
+        assert!(matches!(serve(&["--discovery-token=x"], &[]), Err(ConfigError::NotSupported(..))));
     }
 }

@@ -6,6 +6,7 @@
 use super::error::{Context as _, NodeError, Result, refuse};
 use super::join;
 use crate::config::Config;
+use crate::tls::TlsDialer;
 use fs4::fs_std::FileExt;
 use quorate_etcd_files::datadir::{self, InitialCluster};
 use quorate_etcd_files::disk::{Disk, OsDisk};
@@ -32,7 +33,7 @@ pub(super) struct DataDir {
 /// # Errors
 /// It is in use, belongs to something else, or the flags do not describe a cluster that this member is part of. Then
 /// it is left as it was.
-pub(super) async fn open(config: &Config) -> Result<DataDir> {
+pub(super) async fn open(config: &Config, dialer: &TlsDialer) -> Result<DataDir> {
     let root = &config.data_dir;
     let (wal_dir, snap_dir) = (config.wal_path(), config.state_path());
     refuse_foreign(root)?;
@@ -46,7 +47,7 @@ pub(super) async fn open(config: &Config) -> Result<DataDir> {
         );
     }
     // Judged before anything is written, so that a wrong flag leaves no trace.
-    let plan = if has_log { None } else { Some(plan_bootstrap(config).await?) };
+    let plan = if has_log { None } else { Some(plan_bootstrap(config, dialer).await?) };
     make_dirs(root, &snap_dir)?;
     let lock = lock(root)?;
     if let Some((cluster, member_id, is_joining)) = plan {
@@ -64,7 +65,7 @@ pub(super) async fn open(config: &Config) -> Result<DataDir> {
 }
 
 /// A directory with other things in it is somebody else's.
-fn refuse_foreign(root: &Path) -> Result<()> {
+pub(super) fn refuse_foreign(root: &Path) -> Result<()> {
     let Ok(entries) = std::fs::read_dir(root) else {
         if root.exists() {
             refuse!(
@@ -138,7 +139,10 @@ fn read_identity(wal_dir: &Path) -> Result<(u64, u64)> {
 }
 
 /// The cluster to start or to join, this member's id in it, and whether it joins.
-async fn plan_bootstrap(config: &Config) -> Result<(InitialCluster, u64, bool)> {
+async fn plan_bootstrap(
+    config: &Config,
+    dialer: &TlsDialer,
+) -> Result<(InitialCluster, u64, bool)> {
     let mut advertised: Vec<String> =
         config.initial_advertise_peer_urls.iter().map(ToString::to_string).collect();
     advertised.sort();
@@ -154,9 +158,9 @@ async fn plan_bootstrap(config: &Config) -> Result<(InitialCluster, u64, bool)> 
             refuse!("--name {:?} is not in --initial-cluster", config.name);
         };
         let id = member.id;
-        join::refuse_if_bootstrapped(&cluster, id).await?;
+        join::refuse_if_bootstrapped(dialer, &cluster, id).await?;
         return Ok((cluster, id, false));
     }
-    let (cluster, id) = join::find_cluster(&config.initial_cluster, &advertised).await?;
+    let (cluster, id) = join::find_cluster(dialer, &config.initial_cluster, &advertised).await?;
     Ok((cluster, id, true))
 }

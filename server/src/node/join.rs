@@ -1,12 +1,15 @@
 //! Joining a cluster that runs: its members tell who belongs to it, and that must be what the flags say.
 //!
-//! Asked over plain HTTP at the peer URLs, as etcd does it (`/members`, cluster id in a header).
+//! Asked over HTTP at the peer URLs, as etcd does it (`/members`, cluster id in a header), with TLS where they have it.
 
 use super::error::{Context as _, Result, refuse};
+use crate::tls::TlsDialer;
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use quorate_etcd_files::datadir::{InitialCluster, InitialUrls};
 use quorate_etcd_files::rows::Member;
 use std::time::Duration;
@@ -18,13 +21,23 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Time a member has to answer.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
+/// Sends a `GET`; the connection lives as long as the answer is read.
+async fn get(dialer: &TlsDialer, peer_url: &str, path: &str) -> Result<Response<Incoming>> {
+    let socket = dialer.dial(peer_url, b"http/1.1", ANSWER_TIME).await.context("no connection")?;
+    let host = peer_url.split_once("://").map_or(peer_url, |(_, address)| address);
+    let request = Request::get(path)
+        .header(http::header::HOST, host)
+        .body(Empty::<Bytes>::new())
+        .context("peer URL cannot be asked")?;
+    let (mut sender, driver) = http1::handshake(TokioIo::new(socket)).await.context("no answer")?;
+    tokio::spawn(driver);
+    let answer = tokio::time::timeout(ANSWER_TIME, sender.send_request(request)).await;
+    answer.context("no answer in time")?.context("no answer")
+}
+
 /// Asks one member for the list of members.
-async fn ask(peer_url: &str) -> Result<(u64, Vec<Member>)> {
-    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let uri = format!("{peer_url}/members").parse().context("peer URL cannot be asked")?;
-    let response =
-        tokio::time::timeout(ANSWER_TIME, client.get(uri)).await.context("no answer in time")?;
-    let response = response.context("no answer")?;
+async fn ask(dialer: &TlsDialer, peer_url: &str) -> Result<(u64, Vec<Member>)> {
+    let response = get(dialer, peer_url, "/members").await?;
     let id = response
         .headers()
         .get(CLUSTER_ID_HEADER)
@@ -43,12 +56,13 @@ async fn ask(peer_url: &str) -> Result<(u64, Vec<Member>)> {
 /// # Errors
 /// No member answers, or the running cluster is not the one of the flags.
 pub(super) async fn find_cluster(
+    dialer: &TlsDialer,
     urls: &InitialUrls,
     advertised: &[String],
 ) -> Result<(InitialCluster, u64)> {
     let mut reason = "--initial-cluster names no other member".to_owned();
     for peer_url in urls.values().flatten().filter(|url| !advertised.contains(url)) {
-        match ask(peer_url).await {
+        match ask(dialer, peer_url).await {
             Ok((cluster_id, members)) => return check(cluster_id, members, urls, advertised),
             Err(error) => reason = format!("{peer_url}: {error}"),
         }
@@ -98,10 +112,15 @@ fn same_urls(left: &[String], right: &[String]) -> bool {
 ///
 /// # Errors
 /// The cluster runs already with this member in it.
-pub(super) async fn refuse_if_bootstrapped(cluster: &InitialCluster, id: u64) -> Result<()> {
+pub(super) async fn refuse_if_bootstrapped(
+    dialer: &TlsDialer,
+    cluster: &InitialCluster,
+    id: u64,
+) -> Result<()> {
     let others = cluster.members.iter().filter(|member| member.id != id);
-    let asked =
-        others.flat_map(|member| &member.peer_urls).map(|url| async move { ask(url).await.ok() });
+    let asked = others
+        .flat_map(|member| &member.peer_urls)
+        .map(|url| async move { ask(dialer, url).await.ok() });
     let answers = futures::future::join_all(asked).await;
     for (cluster_id, members) in answers.into_iter().flatten() {
         let is_started =

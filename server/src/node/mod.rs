@@ -1,6 +1,7 @@
 //! A member from start to stop: data directory, state, log, doors, background loops, and back in reverse.
 
 mod data_dir;
+mod doors;
 mod error;
 mod force_new;
 mod join;

@@ -6,6 +6,7 @@ use super::join::CLUSTER_ID_HEADER;
 use crate::api::Listener;
 use crate::cluster::{ClusterState, Member};
 use crate::raft::grpc::PeerService;
+use crate::tls::Acceptor;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -18,6 +19,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tonic::Status;
 use tower::Service;
@@ -25,6 +27,10 @@ use tower::Service;
 /// Bytes a peer may send on one stream, and on one connection, before it must wait.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Connections at a time. Each peer has two, and asks over a few more.
+const CONNECTIONS_MAX: usize = 1024;
+/// Time for the head of an HTTP/1.1 request.
+const HEADER_READ_TIME: Duration = Duration::from_secs(10);
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -39,23 +45,31 @@ struct PeerDoor {
 /// Begins to accept peers.
 pub(super) fn open(
     tasks: &mut JoinSet<()>,
-    listeners: Vec<Listener>,
+    listeners: Vec<(Listener, Acceptor)>,
     service: PeerServer<PeerService>,
     cluster: &Arc<ClusterState>,
 ) {
     let door = PeerDoor { service, cluster: cluster.clone() };
-    for listener in listeners {
-        tasks.spawn(accept(listener, door.clone()));
+    for (listener, acceptor) in listeners {
+        tasks.spawn(accept(listener, acceptor, door.clone()));
     }
 }
 
-async fn accept(listener: Listener, door: PeerDoor) {
+async fn accept(listener: Listener, acceptor: Acceptor, door: PeerDoor) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
         tokio::select! {
-            stream = listener.accept_boxed() => match stream {
-                Ok(stream) => {
-                    connections.spawn(serve(TokioIo::new(stream), door.clone()));
+            incoming = listener.accept_any() => match incoming {
+                Ok(incoming) => {
+                    let (acceptor, door) = (acceptor.clone(), door.clone());
+                    connections.spawn(async move {
+                        if let Some(socket) = incoming.admit(&acceptor).await {
+                            serve(TokioIo::new(socket), door).await;
+                        }
+                        drop(place);
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "failed to accept a peer connection");
@@ -78,6 +92,7 @@ where
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(256 * 1024);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIME);
     if let Err(error) = builder.serve_connection(io, door).await {
         tracing::debug!(%error, "peer connection ended");
     }

@@ -1,29 +1,31 @@
 //! The life of a member: built bottom-up, doors opened last, stopped in reverse.
 
 use super::data_dir::{self, DataDir};
+use super::doors::{self, Tls};
 use super::error::{Context as _, Result, refuse};
 use super::force_new;
 use super::observer::MetricsObserver;
 use super::peer_door;
 use super::signals::StopSignals;
 use crate::api::{
-    Bound, Context, Door, Forwarded, Limits, Listener, LoginOptions, Passwords, ServeOptions,
-    Shards, SharedContext, TokenKind,
+    Bound, Context, Door, Forwarded, Limits, Listener, LoginOptions, Opening, Passwords,
+    ServeOptions, Shards, SharedContext, TokenKind,
 };
 use crate::apply::{Applier, Outcome, State, import};
 use crate::auth::AuthStore;
 use crate::clock::SystemClock;
 use crate::cluster::ClusterState;
-use crate::config::{Config, ListenUrl};
+use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::mvcc::watch::WatchThreads;
-use crate::raft::grpc::{GrpcTransport, Identity, PlainDialer, peer_service};
+use crate::raft::grpc::{GrpcTransport, Identity, peer_service};
 use crate::raft::{Fatal, Raft, RaftConfig, Surroundings};
 use crate::storage::{Backend, BackendOptions, Batch, Keyspace, SyncPolicy};
 use crate::tasks::{
     AutoCompaction, COMPACTION_QUEUE, CompactorOptions, LeaseKeeper, keep_cluster_version,
     publish_attributes, spawn_compactor,
 };
+use crate::tls::Acceptor;
 use crate::types::{ETCD_VERSION, STORAGE_VERSION};
 use quorate_etcd_files::disk::OsDisk;
 use std::num::NonZeroUsize;
@@ -125,11 +127,13 @@ struct Member {
 async fn run_member(config: Config) -> Result<()> {
     let mut signals = StopSignals::new().context("failed to take over signals")?;
     // Ports first: a port in use must leave the data directory untouched.
-    let peer_sockets = bind_all(&config.listen_peer_urls, config.socket_reuse_port)?;
-    let client_sockets = bind_all(&config.listen_client_urls, config.socket_reuse_port)?;
-    let metrics_sockets = bind_all(&config.listen_metrics_urls, config.socket_reuse_port)?;
+    let connections_max = doors::connections_max()?;
+    let metrics = Metrics::new();
+    let tls = Tls::open(&config, &metrics)?;
+    let peer_sockets = doors::bind_peer_ports(&config, &tls)?;
+    let client_ports = doors::bind_client_ports(&config, &tls)?;
     let mut member = tokio::select! {
-        member = start(config, peer_sockets) => member?,
+        member = start(config, peer_sockets, &tls, metrics) => member?,
         signal = signals.next() => {
             tracing::info!(signal, "received signal; shutting down");
             return Ok(());
@@ -137,8 +141,9 @@ async fn run_member(config: Config) -> Result<()> {
     };
     let context = member.context();
     let door = Door::new(context.clone());
-    let shards = Shards::start(&serve_options(&member.config), &member.stop.subscribe())
-        .context("failed to start the serving threads")?;
+    let shards =
+        Shards::start(&serve_options(&member.config, connections_max), &member.stop.subscribe())
+            .context("failed to start the serving threads")?;
     let shards = Arc::new(shards);
     let ready = member.get_ready();
     tokio::pin!(ready);
@@ -150,18 +155,21 @@ async fn run_member(config: Config) -> Result<()> {
     if let Some(ended) = ended {
         return member.stop(shards, ended).await;
     }
-    let addresses = member.config.listen_client_urls.clone();
-    for (url, listener) in addresses.iter().zip(listen_all(client_sockets)?) {
-        let address = &url.address;
-        tracing::info!(
-            traffic = "grpc+http",
-            address,
-            "serving client traffic insecurely; this is strongly discouraged!"
-        );
-        member.accept(&shards, listener, &door);
-    }
-    for listener in listen_all(metrics_sockets)? {
-        member.accept(&shards, listener, &door);
+    for port in client_ports {
+        let listener = port.socket.listen().context("failed to listen")?;
+        let (traffic, address) = (port.serves.traffic(), &port.address);
+        if port.acceptor.takes_plain() {
+            tracing::info!(
+                traffic,
+                address,
+                "serving client traffic insecurely; this is strongly discouraged!"
+            );
+        }
+        if port.acceptor.is_secure() {
+            tracing::info!(traffic, address, "serving client traffic securely");
+        }
+        let (acceptor, serves) = (port.acceptor, port.serves);
+        member.accept(&shards, listener, Opening { door: door.clone(), acceptor, serves });
     }
     tracing::info!("ready to serve client requests");
     super::systemd::notify_ready();
@@ -169,17 +177,14 @@ async fn run_member(config: Config) -> Result<()> {
     member.stop(shards, ended).await
 }
 
-fn bind_all(urls: &[ListenUrl], reuse_port: bool) -> Result<Vec<Bound>> {
-    urls.iter()
-        .map(|url| Listener::bind(url, reuse_port).context("failed to take a port"))
-        .collect()
+fn listen_all(bound: Vec<(Bound, Acceptor)>) -> Result<Vec<(Listener, Acceptor)>> {
+    let listen = |(bound, acceptor): (Bound, Acceptor)| {
+        Ok((bound.listen().context("failed to listen")?, acceptor))
+    };
+    bound.into_iter().map(listen).collect()
 }
 
-fn listen_all(bound: Vec<Bound>) -> Result<Vec<Listener>> {
-    bound.into_iter().map(|bound| bound.listen().context("failed to listen")).collect()
-}
-
-fn serve_options(config: &Config) -> ServeOptions {
+fn serve_options(config: &Config, connections_max: usize) -> ServeOptions {
     let interval = config.grpc_keepalive_interval;
     ServeOptions {
         threads: api_threads(),
@@ -187,6 +192,7 @@ fn serve_options(config: &Config) -> ServeOptions {
         keepalive_interval: (!interval.is_zero()).then_some(interval),
         keepalive_timeout: config.grpc_keepalive_timeout,
         reuse_port: config.socket_reuse_port,
+        connections_max,
     }
 }
 
@@ -221,12 +227,16 @@ fn open_backend(config: &Config, data_dir: &DataDir, metrics: &Metrics) -> Resul
     Ok(backend)
 }
 
-async fn start(config: Config, peer_sockets: Vec<Bound>) -> Result<Member> {
+async fn start(
+    config: Config,
+    peer_sockets: Vec<(Bound, Acceptor)>,
+    tls: &Tls,
+    metrics: Metrics,
+) -> Result<Member> {
     let retention =
         AutoCompaction::parse(&config.auto_compaction_mode, &config.auto_compaction_retention)
             .context("invalid flags")?;
-    let data_dir = data_dir::open(&config).await?;
-    let metrics = Metrics::new();
+    let data_dir = data_dir::open(&config, &tls.dialer()).await?;
     let backend = open_backend(&config, &data_dir, &metrics)?;
     if backend.sizes().total_bytes.saturating_sub(backend.sizes().in_use_bytes)
         < config.bootstrap_defrag_threshold_bytes
@@ -255,7 +265,7 @@ async fn start(config: Config, peer_sockets: Vec<Bound>) -> Result<Member> {
     spawn_compactor(compaction_queue, options, compacted_sender, fatal_sender.clone(), stopping)
         .context("failed to start the compactor")?;
     let identity = Identity { cluster_id: data_dir.cluster_id, member_id: data_dir.member_id };
-    let dialer = Arc::new(PlainDialer);
+    let dialer = Arc::new(tls.dialer());
     let transport = GrpcTransport::new(identity, dialer, config.heartbeat, config.election);
     let removed = cluster.clone();
     let surroundings = Surroundings {
@@ -272,6 +282,9 @@ async fn start(config: Config, peer_sockets: Vec<Bound>) -> Result<Member> {
     let mut tasks = JoinSet::new();
     let service = peer_service(identity, raft.peer_handler());
     peer_door::open(&mut tasks, listen_all(peer_sockets)?, service, &cluster);
+    for keeper in [&tls.client, &tls.peer].into_iter().flatten() {
+        tasks.spawn(keeper.clone().watch_files());
+    }
     tasks.spawn(watch_fatal(raft.fatal(), backend.fatal(), fatal_sender));
     tasks.spawn(retention.run(raft.clone(), state.clone()));
     tasks.spawn(keep_cluster_version(raft.clone(), state.clone()));
@@ -445,9 +458,9 @@ impl Member {
         async move { publish_attributes(&raft, id, &name, &urls).await }
     }
 
-    fn accept(&mut self, shards: &Arc<Shards>, listener: Listener, door: &Door) {
-        let (shards, door, stop) = (shards.clone(), door.clone(), self.stop.subscribe());
-        self.tasks.spawn(async move { shards.accept(listener, door, stop).await });
+    fn accept(&mut self, shards: &Arc<Shards>, listener: Listener, opening: Opening) {
+        let (shards, stop) = (shards.clone(), self.stop.subscribe());
+        self.tasks.spawn(async move { shards.accept(listener, opening, stop).await });
     }
 
     /// Hands leadership over, closes the doors, stops raft, makes the state durable.

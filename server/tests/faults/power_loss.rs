@@ -15,10 +15,11 @@ use quorate_server::apply::{Applier, Outcome, Reply, State};
 use quorate_server::auth::AuthStore;
 use quorate_server::clock::SystemClock;
 use quorate_server::cluster::ClusterState;
-use quorate_server::raft::grpc::{GrpcTransport, Identity, PlainDialer};
+use quorate_server::raft::grpc::{GrpcTransport, Identity};
 use quorate_server::raft::{NoObserver, Raft, RaftConfig, Surroundings};
 use quorate_server::storage::{Backend, BackendOptions, SyncPolicy};
 use quorate_server::tasks::COMPACTION_QUEUE;
+use quorate_server::tls::TlsDialer;
 use rand::Rng as _;
 use tokio::task::JoinSet;
 
@@ -92,7 +93,7 @@ impl Member {
         let surroundings = Surroundings {
             transport: Arc::new(GrpcTransport::new(
                 identity,
-                Arc::new(PlainDialer),
+                Arc::new(TlsDialer::default()),
                 heartbeat,
                 election,
             )),

@@ -8,17 +8,18 @@ const LEAVES: [&str; 4] = ["types", "clock", "metrics", "shutdown"];
 const STATE: [&str; 5] = ["mvcc", "lease", "auth", "cluster", "alarm"];
 
 /// What each room may import beside the leaves and itself.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     ("main", &["cli", "config", "logging", "node"]),
     ("cli", &["config", "logging", "node"]),
     ("logging", &["config"]),
     ("config", &[]),
-    ("node", &["config", "logging", "api", "tasks", "raft", "apply", "STATE", "storage"]),
-    ("api", &["config", "apply", "raft", "STATE", "storage"]),
+    ("node", &["config", "logging", "api", "tasks", "raft", "apply", "STATE", "storage", "tls"]),
+    ("api", &["config", "apply", "raft", "STATE", "storage", "tls"]),
     ("tasks", &["config", "apply", "raft", "STATE", "storage"]),
     ("apply", &["raft", "STATE", "storage"]),
     // Raft knows what it drives by a trait of its own, and the members it serves; never what is applied.
-    ("raft", &["cluster", "storage"]),
+    ("raft", &["cluster", "storage", "tls"]),
+    ("tls", &[]),
     ("mvcc", &["storage"]),
     ("lease", &["storage"]),
     ("auth", &["storage"]),

@@ -13,13 +13,19 @@ struct Need {
     why: &'static str,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 9] = [
     Need { program: "cc", package: "build-essential", why: "crates with C or assembly in them" },
     Need { program: "git", package: "git", why: "the list of files that the check reads" },
     Need { program: "python3", package: "python3-pip", why: "wheels that carry real etcd" },
     Need { program: "ip", package: "iproute2", why: "partitions in network namespaces" },
     Need { program: "tmux", package: "tmux", why: "the dashboard in a real terminal" },
     Need { program: "dpkg-deb", package: "dpkg", why: "building and reading the .deb" },
+    Need {
+        program: "openssl",
+        package: "openssl",
+        why: "asking a port which TLS versions it speaks",
+    },
+    Need { program: "curl", package: "curl", why: "HTTP as other people speak it" },
     Need { program: "rpm", package: "rpm", why: "reading the .rpm as its users do" },
 ];
 

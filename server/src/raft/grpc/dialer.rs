@@ -1,12 +1,12 @@
-//! From a peer URL to a connection. Plain TCP and Unix sockets live here; TLS comes as another [`Dialer`].
+//! From a peer URL to a connection for gRPC; sockets and TLS are `tls`' business.
 
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::raft::transport::{Lane, PeerError};
+use crate::tls::TlsDialer;
 
 /// Window of one stream on the bulk connection, in bytes.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -35,15 +35,8 @@ pub trait Dialer: Send + Sync + 'static {
     fn dial(&self, url: &str, settings: &ChannelSettings) -> Result<Channel, PeerError>;
 }
 
-/// Connections without TLS: `http://…` and `unix://…`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PlainDialer;
-
-/// The endpoint with everything that does not depend on TLS.
-pub(super) fn endpoint(uri: Uri, settings: &ChannelSettings) -> Endpoint {
+fn endpoint(uri: Uri, settings: &ChannelSettings) -> Endpoint {
     let endpoint = Endpoint::from(uri)
-        .tcp_nodelay(true)
-        .connect_timeout(settings.connect_timeout)
         .http2_keep_alive_interval(settings.ping_interval)
         .keep_alive_timeout(settings.ping_timeout)
         .keep_alive_while_idle(true);
@@ -55,24 +48,23 @@ pub(super) fn endpoint(uri: Uri, settings: &ChannelSettings) -> Endpoint {
     }
 }
 
-impl Dialer for PlainDialer {
+/// The URI that requests carry. TLS is spoken below, so that its scheme is always `http`; a socket file has no host.
+fn request_uri(url: &str) -> Option<Uri> {
+    let (scheme, address) = url.split_once("://")?;
+    let address = if scheme.starts_with("unix") { "unix.socket" } else { address };
+    format!("http://{address}").parse().ok()
+}
+
+impl Dialer for TlsDialer {
     fn dial(&self, url: &str, settings: &ChannelSettings) -> Result<Channel, PeerError> {
-        let unusable = |why: &str| PeerError::Unreachable(format!("peer URL {url}: {why}"));
-        // etcd's: `unix://name:port` is a file of that name in the working directory.
-        if let Some(path) = url.strip_prefix("unix://") {
-            let path = path.to_owned();
-            let connect = tower::service_fn(move |_: Uri| {
-                let path = path.clone();
-                async move { UnixStream::connect(path).await.map(TokioIo::new) }
-            });
-            let endpoint = endpoint(Uri::from_static("http://unix.socket"), settings);
-            return Ok(endpoint.connect_with_connector_lazy(connect));
-        }
-        let uri: Uri = url.parse().map_err(|_| unusable("not a URL"))?;
-        match uri.scheme_str() {
-            Some("http") => Ok(endpoint(uri, settings).connect_lazy()),
-            Some("https") => Err(unusable("TLS between peers is not configured on this member")),
-            _ => Err(unusable("unknown scheme")),
-        }
+        self.check(url).map_err(|error| PeerError::Unreachable(error.to_string()))?;
+        let uri = request_uri(url)
+            .ok_or_else(|| PeerError::Unreachable(format!("peer URL {url}: not a URL")))?;
+        let (dialer, url, limit) = (self.clone(), url.to_owned(), settings.connect_timeout);
+        let connect = tower::service_fn(move |_: Uri| {
+            let (dialer, url) = (dialer.clone(), url.clone());
+            async move { TlsDialer::dial(&dialer, &url, b"h2", limit).await.map(TokioIo::new) }
+        });
+        Ok(endpoint(uri, settings).connect_with_connector_lazy(connect))
     }
 }

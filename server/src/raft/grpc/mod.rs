@@ -10,7 +10,7 @@ mod peer;
 mod server;
 
 pub use client::GrpcTransport;
-pub use dialer::{ChannelSettings, Dialer, PlainDialer};
+pub use dialer::{ChannelSettings, Dialer};
 pub use server::{PeerService, peer_service};
 
 use crate::types::MemberId;

@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::cluster::eventually;
 use super::machine::{TestDisk, TestMachine, put};
 use crate::cluster::{ConfChangeContext, Member};
-use crate::raft::grpc::{GrpcTransport, Identity, PeerService, PlainDialer, peer_service};
+use crate::raft::grpc::{GrpcTransport, Identity, PeerService, peer_service};
 use crate::raft::transport::PeerTransport;
 use crate::raft::*;
+use crate::tls::TlsDialer;
 use crate::types::MemberId;
 
 struct Node {
@@ -35,7 +36,7 @@ const ELECTION: Duration = Duration::from_millis(400);
 
 fn transport(cluster_id: u64, member_id: MemberId) -> GrpcTransport {
     let identity = Identity { cluster_id, member_id };
-    GrpcTransport::new(identity, Arc::new(PlainDialer), HEARTBEAT, ELECTION)
+    GrpcTransport::new(identity, Arc::new(TlsDialer::default()), HEARTBEAT, ELECTION)
 }
 
 async fn run(id: MemberId, listener: TcpListener, dir: tempfile::TempDir, disk: TestDisk) -> Node {

@@ -1,0 +1,11 @@
+//! The doors against real processes: TLS in both directions, certificates that change, and input that means harm. Who
+//! calls is real etcdctl, curl, openssl, or bare sockets; where etcd 3.7.1 has an answer, it is asked too.
+#![allow(missing_docs)]
+// Helpers of tests may end a test as tests themselves may.
+#![allow(clippy::unwrap_used)]
+
+mod ask;
+mod clients;
+mod refusals;
+mod rotation;
+mod start;
