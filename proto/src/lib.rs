@@ -6,6 +6,9 @@
 pub mod errors;
 mod secrets;
 
+/// All messages and services as an encoded `google.protobuf.FileDescriptorSet`: what the JSON gateway is driven by.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// Includes one generated package; its items are documented in the `.proto` files.
 macro_rules! package {
     ($name:ident, $file:literal) => {

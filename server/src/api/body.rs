@@ -1,4 +1,4 @@
-//! Bodies of answers: a page, or a gRPC stream whose end is counted by its code.
+//! Bodies of calls, from a socket or made here, and of answers: a page, or a stream whose end is counted by its code.
 
 use super::leaderless::Leaderless;
 use super::methods::Method;
@@ -6,7 +6,7 @@ use crate::metrics::Metrics;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::Full;
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use prometheus::{IntCounter, IntCounterVec};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -86,6 +86,60 @@ pub fn code_name(code: Code) -> &'static str {
         Code::Unavailable => "Unavailable",
         Code::DataLoss => "DataLoss",
         Code::Unauthenticated => "Unauthenticated",
+    }
+}
+
+/// The body of a call.
+#[derive(Debug)]
+pub enum CallBody {
+    /// As it comes from the client.
+    Incoming(Incoming),
+    /// Made in this process.
+    Made(tonic::body::Body),
+}
+
+impl CallBody {
+    /// A body that is all there.
+    pub fn full(bytes: Bytes) -> CallBody {
+        CallBody::made(Full::new(bytes))
+    }
+
+    /// Any other body.
+    pub fn made<B>(body: B) -> CallBody
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        CallBody::Made(tonic::body::Body::new(body))
+    }
+}
+
+impl Body for CallBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            CallBody::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            CallBody::Made(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            CallBody::Incoming(body) => body.is_end_stream(),
+            CallBody::Made(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            CallBody::Incoming(body) => body.size_hint(),
+            CallBody::Made(body) => body.size_hint(),
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Limits {
     pub quota_bytes: i64,
     /// Smallest lease TTL, in seconds.
     pub lease_ttl_min: i64,
+    /// `--max-concurrent-streams`.
+    pub concurrent_streams_max: u32,
     /// `--max-learners`.
     pub learners_max: usize,
     /// `--strict-reconfig-check`.
@@ -40,6 +42,17 @@ pub struct Limits {
     pub request_timeout: Duration,
 }
 
+/// What is served beside gRPC, and to whom; the names are those of the flags.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// `--enable-grpc-gateway`.
+    pub has_gateway: bool,
+    /// `--cors`: origins that may read answers in a browser; `*` for all.
+    pub cors: Vec<String>,
+    /// `--host-whitelist`: names under which plain HTTP may be asked; `*` for all.
+    pub host_whitelist: Vec<String>,
+}
+
 /// Shared by all handlers of a member.
 pub struct Context {
     /// Order and read indexes.
@@ -52,6 +65,8 @@ pub struct Context {
     pub login: LoginOptions,
     /// What hashes and checks passwords.
     pub passwords: Passwords,
+    /// What is served beside gRPC.
+    pub http: HttpOptions,
     /// Counters.
     pub metrics: Metrics,
     /// Time.

@@ -1,10 +1,13 @@
-//! The door of the client port: one hyper service that sends gRPC calls to their handlers and the rest to the pages.
+//! The door of the client port: one hyper service that sends gRPC calls to their handlers and the rest to the gateway
+//! and the pages.
 //!
 //! What is the same for all calls is done here once: counting, learner and leader requirements, the text of an
 //! oversized message, slow-call warnings. Handlers see only requests that may be served.
 
-use super::body::{CallCounters, DoorBody};
+use super::access::Access;
+use super::body::{CallBody, CallCounters, DoorBody};
 use super::context::SharedContext;
+use super::gateway::{Calls, Gateway, SchemaError};
 use super::identity::CertificateName;
 use super::leaderless::Leaderless;
 use super::methods::{METHODS, Shape};
@@ -21,7 +24,7 @@ use std::time::{Duration, Instant};
 use tonic::Status;
 use tower::Service;
 
-use super::services::Services;
+use super::services::{GRPC_OVERHEAD_BYTES, Services};
 
 /// What is known of a method at run time.
 #[derive(Debug)]
@@ -65,6 +68,7 @@ impl Serves {
 pub struct Door {
     inner: Arc<Inner>,
     serves: Serves,
+    is_tls: bool,
     certificate_name: Option<CertificateName>,
 }
 
@@ -72,11 +76,17 @@ struct Inner {
     context: SharedContext,
     services: Services,
     methods: HashMap<&'static str, Arc<Entry>>,
+    access: Access,
+    /// None with `--enable-grpc-gateway=false`.
+    gateway: Option<Arc<Gateway>>,
 }
 
 impl Door {
     /// Builds the door of a member.
-    pub fn new(context: SharedContext) -> Door {
+    ///
+    /// # Errors
+    /// The message descriptors do not fit the gateway: a defect of the build.
+    pub fn new(context: SharedContext) -> Result<Door, SchemaError> {
         let entry = |method: &'static super::methods::Method| {
             let counters = Arc::new(CallCounters::new(&context.metrics, method));
             let entry = Entry { shape: method.shape, on_learner: method.on_learner, counters };
@@ -84,13 +94,25 @@ impl Door {
         };
         let methods = METHODS.iter().map(entry).collect();
         let services = Services::new(&context);
-        let inner = Arc::new(Inner { context, services, methods });
-        Door { inner, serves: Serves::All, certificate_name: None }
+        let limits = &context.limits;
+        let receive = limits.request_bytes_max + GRPC_OVERHEAD_BYTES;
+        let gateway = match context.http.has_gateway {
+            true => Some(Arc::new(Gateway::new(receive, limits.concurrent_streams_max)?)),
+            false => None,
+        };
+        let access = Access::new(&context.http);
+        let inner = Arc::new(Inner { context, services, methods, access, gateway });
+        Ok(Door { inner, serves: Serves::All, is_tls: false, certificate_name: None })
     }
 
-    /// The door as one connection sees it.
-    pub fn on_connection(self, serves: Serves, name: Option<CertificateName>) -> Door {
-        Door { serves, certificate_name: name, ..self }
+    /// The door as one connection sees it, with what TLS proved of the client.
+    pub fn on_connection(
+        self,
+        serves: Serves,
+        is_tls: bool,
+        certificate_name: Option<CertificateName>,
+    ) -> Door {
+        Door { serves, is_tls, certificate_name, ..self }
     }
 }
 
@@ -102,14 +124,27 @@ impl hyper::service::Service<Request<Incoming>> for Door {
     /// Sorts the call at once and leaves a small future: a large one is copied on its way to the heap.
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let inner = Arc::clone(&self.inner);
-        let serves = self.serves;
+        let (serves, is_tls) = (self.serves, self.is_tls);
         if let Some(name) = &self.certificate_name {
             request.extensions_mut().insert(name.clone());
         }
+        let request = request.map(CallBody::Incoming);
         let known = inner.methods.get(request.uri().path()).filter(|_| serves.takes_calls());
         match known.cloned() {
             Some(entry) => inner.answer_call(entry, request),
-            None => Box::pin(async move { Ok(inner.answer_other(request, serves).await) }),
+            None => Box::pin(async move { Ok(inner.answer_other(request, serves, is_tls).await) }),
+        }
+    }
+}
+
+impl Calls for Inner {
+    fn call(self: Arc<Self>, request: Request<CallBody>) -> Answer {
+        match self.methods.get(request.uri().path()).cloned() {
+            Some(entry) => self.answer_call(entry, request),
+            None => {
+                let status = Status::unimplemented(unknown_method(request.uri().path()));
+                Box::pin(ready(Ok(refusal(&status, None))))
+            }
         }
     }
 }
@@ -117,7 +152,7 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 type Answer = Pin<Box<dyn Future<Output = Result<Response<DoorBody>, Infallible>> + Send>>;
 
 impl Inner {
-    fn answer_call(self: Arc<Self>, entry: Arc<Entry>, request: Request<Incoming>) -> Answer {
+    fn answer_call(self: Arc<Self>, entry: Arc<Entry>, request: Request<CallBody>) -> Answer {
         entry.counters.start();
         if let Err(status) = self.admit(&entry, request.headers()) {
             return Box::pin(ready(Ok(refusal(&status, Some(&entry.counters)))));
@@ -134,14 +169,40 @@ impl Inner {
         })
     }
 
-    async fn answer_other(&self, request: Request<Incoming>, serves: Serves) -> Response<DoorBody> {
+    /// What is no known call: the gateway and the pages, behind the rules for browsers.
+    async fn answer_other(
+        self: Arc<Self>,
+        mut request: Request<CallBody>,
+        serves: Serves,
+        is_tls: bool,
+    ) -> Response<DoorBody> {
         if serves.takes_calls() && is_grpc(request.headers()) {
             return refusal(&Status::unimplemented(unknown_method(request.uri().path())), None);
         }
         if let Some(page) = pages::refused_here(&request, serves) {
             return page.map(DoorBody::page);
         }
-        pages::answer(&self.context, &request).await.map(DoorBody::page)
+        if serves == Serves::Metrics {
+            return self.page(request).await;
+        }
+        let has_auth = self.context.state.auth.is_enabled();
+        let cors = match self.access.admit(&mut request, is_tls, has_auth) {
+            Ok(cors) => cors,
+            Err(answer) => return answer.map(DoorBody::page),
+        };
+        let mut response = match &self.gateway {
+            Some(gateway) if request.uri().path().starts_with("/v3/") => {
+                gateway.answer(self.clone(), request).await
+            }
+            _ => self.page(request).await,
+        };
+        cors.write(response.headers_mut());
+        response
+    }
+
+    async fn page(&self, request: Request<CallBody>) -> Response<DoorBody> {
+        let (parts, _) = request.into_parts();
+        pages::answer(&self.context, &parts.method, &parts.uri).await.map(DoorBody::page)
     }
 
     fn note_slow(&self, entry: &Entry, took: Duration) {
@@ -172,7 +233,7 @@ impl Inner {
         Ok(())
     }
 
-    fn route(&self, path: &str, request: Request<Incoming>) -> Handled {
+    fn route(&self, path: &str, request: Request<CallBody>) -> Handled {
         let services = &self.services;
         match path.split('/').nth(1).unwrap_or_default() {
             "etcdserverpb.KV" => services.kv.clone().call(request),

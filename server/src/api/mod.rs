@@ -3,6 +3,7 @@
 //! Each handler is four steps: check, call, map the error, fill the header. Nothing here changes state except by
 //! proposing.
 
+mod access;
 mod auth;
 mod auth_caller;
 mod auth_passwords;
@@ -14,6 +15,7 @@ mod context;
 mod door;
 mod election;
 mod forward;
+mod gateway;
 mod health;
 mod identity;
 mod kv;
@@ -35,7 +37,7 @@ mod watch_rights;
 
 pub use auth_caller::{LoginOptions, TokenKind};
 pub use auth_passwords::Passwords;
-pub use context::{Context, Limits, SharedContext};
+pub use context::{Context, HttpOptions, Limits, SharedContext};
 pub use door::{Door, Serves};
 pub use forward::Forwarded;
 pub use identity::CertificateName;

@@ -5,7 +5,7 @@ use super::door::Serves;
 use crate::types::{ETCD_VERSION, STORAGE_VERSION};
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use quorate_proto::etcdserverpb::{AlarmType, RangeRequest};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const CHECK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Answers a request that is no gRPC call.
-pub async fn answer<B>(context: &SharedContext, request: &Request<B>) -> Response<Bytes> {
-    let query = Query::parse(request.uri().query().unwrap_or_default());
-    let is_get = request.method() == Method::GET;
-    match request.uri().path() {
+pub async fn answer(context: &SharedContext, method: &Method, uri: &Uri) -> Response<Bytes> {
+    let query = Query::parse(uri.query().unwrap_or_default());
+    let is_get = method == Method::GET;
+    match uri.path() {
         "/health" if is_get => health(context, &query).await,
         "/version" if is_get => version(context),
         "/metrics" if is_get => metrics(context),

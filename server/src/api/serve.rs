@@ -380,11 +380,11 @@ async fn admit<S: Peek + 'static>(
         None => {}
         Some(Admitted::Plain(stream)) => {
             let io = TokioIo::new(RepairAuthority::new(stream));
-            drive(&builder, io, door.on_connection(serves, None), stop).await;
+            drive(&builder, io, door.on_connection(serves, false, None), stop).await;
         }
         Some(Admitted::Tls(stream, name)) => {
             let io = TokioIo::new(RepairAuthority::new(stream));
-            let door = door.on_connection(serves, name.map(CertificateName));
+            let door = door.on_connection(serves, true, name.map(CertificateName));
             drive(&builder, io, door, stop).await;
         }
     }

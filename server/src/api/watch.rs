@@ -4,6 +4,7 @@
 //! and at the hub's deliveries. So a client that does not read costs nothing but its bounded queue.
 
 use super::auth_caller::Credentials;
+use super::body::CallBody;
 use super::context::SharedContext;
 use super::services::GRPC_OVERHEAD_BYTES;
 use super::status::grpc_text;
@@ -12,7 +13,6 @@ use super::watch_rights::WatchRights;
 use crate::mvcc::watch::{Delivery, DeliveryBody, WatchCreate, WatchRefusal, WatchStream};
 use futures::Stream;
 use http::{Request as HttpRequest, Response as HttpResponse};
-use hyper::body::Incoming;
 use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::watch_request::RequestUnion;
 use quorate_proto::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse};
@@ -45,7 +45,7 @@ impl WatchApi {
     }
 
     /// Answers a call.
-    pub async fn call(&self, request: HttpRequest<Incoming>) -> HttpResponse<tonic::body::Body> {
+    pub async fn call(&self, request: HttpRequest<CallBody>) -> HttpResponse<tonic::body::Body> {
         let mut grpc = Grpc::new(WatchCodec)
             .apply_max_message_size_config(Some(self.request_bytes_max), Some(i32::MAX as usize));
         grpc.streaming(Handler(self.context.clone()), request).await

@@ -113,6 +113,16 @@ pub struct Config {
     pub auth_token: String,
     pub bcrypt_cost: u32,
     pub auth_token_ttl: Duration,
+    pub http: HttpConfig,
+}
+
+/// What is served beside gRPC, and to whom. Field names are those of the flags.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct HttpConfig {
+    pub enable_grpc_gateway: bool,
+    pub cors: Vec<String>,
+    pub host_whitelist: Vec<String>,
 }
 
 pub(super) struct Reader<'a>(&'a Values);
@@ -190,6 +200,15 @@ impl Reader<'_> {
         Ok(urls)
     }
 
+    /// Origins between commas: URLs, or `*`.
+    fn origins(&self, flag: &'static str) -> Result<Vec<String>, ConfigError> {
+        let origins = self.list(flag);
+        for origin in origins.iter().filter(|origin| *origin != "*") {
+            parse_url_list(origin).map_err(|error| ConfigError::Urls(flag, error))?;
+        }
+        Ok(origins)
+    }
+
     fn feature_gates(&self) -> Result<Vec<(String, bool)>, ConfigError> {
         let text = self.text("feature-gates");
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
@@ -207,6 +226,21 @@ impl Reader<'_> {
     }
 }
 
+fn data_dir(read: &Reader<'_>, name: &str) -> PathBuf {
+    match read.text("data-dir") {
+        dir if dir.is_empty() => PathBuf::from(format!("{name}.etcd")),
+        dir => PathBuf::from(dir),
+    }
+}
+
+fn http(read: &Reader<'_>) -> Result<HttpConfig, ConfigError> {
+    Ok(HttpConfig {
+        enable_grpc_gateway: read.switch("enable-grpc-gateway")?,
+        cors: read.origins("cors")?,
+        host_whitelist: read.list("host-whitelist"),
+    })
+}
+
 impl Config {
     /// Checks raw values and fills in what depends on other values.
     ///
@@ -215,10 +249,6 @@ impl Config {
     pub fn from_values(values: &Values) -> Result<Config, ConfigError> {
         let read = Reader(values);
         let name = read.text("name");
-        let data_dir = match read.text("data-dir") {
-            dir if dir.is_empty() => PathBuf::from(format!("{name}.etcd")),
-            dir => PathBuf::from(dir),
-        };
         let advertise_peer = read.urls("initial-advertise-peer-urls")?;
         let initial_cluster = initial_cluster(&read, &name, &advertise_peer)?;
         if read.is_given("listen-client-urls") && !read.is_given("advertise-client-urls") {
@@ -233,7 +263,7 @@ impl Config {
         let log_output = read.text("log-outputs");
         let defrag_megabytes: u64 = read.number("bootstrap-defrag-threshold-megabytes")?;
         let config = Config {
-            data_dir,
+            data_dir: data_dir(&read, &name),
             wal_dir,
             snapshot_count: read.number("snapshot-count")?,
             snapshot_catchup_entries: read.number("snapshot-catchup-entries")?,
@@ -285,6 +315,7 @@ impl Config {
             auth_token: read.text("auth-token"),
             bcrypt_cost: read.number("bcrypt-cost")?,
             auth_token_ttl: Duration::from_secs(read.number_or("auth-token-ttl", 300)? as u64),
+            http: http(&read)?,
             name,
         };
         check_log_output(&log_output)?;

@@ -8,8 +8,8 @@ use super::observer::MetricsObserver;
 use super::peer_door;
 use super::signals::StopSignals;
 use crate::api::{
-    Bound, Context, Door, Forwarded, Limits, Listener, LoginOptions, Opening, Passwords,
-    ServeOptions, Shards, SharedContext, TokenKind,
+    Bound, Context, Door, Forwarded, HttpOptions, Limits, Listener, LoginOptions, Opening,
+    Passwords, ServeOptions, Shards, SharedContext, TokenKind,
 };
 use crate::apply::{Applier, Outcome, State, import};
 use crate::auth::AuthStore;
@@ -140,7 +140,7 @@ async fn run_member(config: Config) -> Result<()> {
         }
     };
     let context = member.context();
-    let door = Door::new(context.clone());
+    let door = Door::new(context.clone()).context("failed to make the JSON gateway")?;
     let shards =
         Shards::start(&serve_options(&member.config, connections_max), &member.stop.subscribe())
             .context("failed to start the serving threads")?;
@@ -431,6 +431,7 @@ impl Member {
                 request_bytes_max: config.request_bytes_max,
                 quota_bytes: config.quota_bytes,
                 lease_ttl_min: config.lease_ttl_min(),
+                concurrent_streams_max: config.concurrent_streams_max,
                 learners_max: config.learners_max,
                 strict_reconfig_check: config.strict_reconfig_check,
                 slow_call: config.warning_unary_request_duration,
@@ -440,6 +441,11 @@ impl Member {
             },
             login: LoginOptions { tokens: TokenKind::Simple, by_certificate: false },
             passwords: Passwords::new(config.bcrypt_cost, password_threads()),
+            http: HttpOptions {
+                has_gateway: config.http.enable_grpc_gateway,
+                cors: config.http.cors.clone(),
+                host_whitelist: config.http.host_whitelist.clone(),
+            },
             metrics: self.metrics.clone(),
             clock: SystemClock::shared(),
             stop: self.stop.subscribe(),

@@ -6,6 +6,7 @@
 mod auth;
 mod compare;
 mod etcdctl;
+mod http;
 mod range_stream;
 mod turns;
 mod wire;

@@ -1,0 +1,41 @@
+//! What is wrong with a JSON body, in the words of the Go libraries that clients of etcd's gateway know.
+
+/// A body that is no request. The text is what the client is told.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum JsonError {
+    /// The body ends inside a value (Go's `io.ErrUnexpectedEOF`).
+    #[error("unexpected EOF")]
+    Truncated,
+    /// Not JSON (Go's `encoding/json`).
+    #[error("invalid character {character} {context}")]
+    Syntax {
+        /// The byte that does not fit, quoted as Go quotes it.
+        character: String,
+        /// Where it stood.
+        context: &'static str,
+    },
+    /// JSON, but not this message (Go's `protojson`).
+    #[error("proto: {0}")]
+    Message(String),
+    /// More than the gateway takes; the text is the one of an oversized gRPC message.
+    #[error("grpc: received message larger than max ({found} vs. {limit})")]
+    TooLarge {
+        /// Bytes that came.
+        found: usize,
+        /// Bytes that are taken.
+        limit: usize,
+    },
+    /// The connection broke while the body was read.
+    #[error("{0}")]
+    Body(String),
+}
+
+impl JsonError {
+    /// The gRPC code that goes with it.
+    pub fn code(&self) -> tonic::Code {
+        match self {
+            JsonError::TooLarge { .. } => tonic::Code::ResourceExhausted,
+            _ => tonic::Code::InvalidArgument,
+        }
+    }
+}
