@@ -44,6 +44,10 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Creates a directory and its parents with mode 0700; succeeds where it is there already.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Removes a directory with all that is in it; for what was never finished. Only where names are real.
+    fn remove_dir_all(&self, _path: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Names in a directory, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
     /// True when the name exists.
@@ -104,6 +108,10 @@ impl Disk for OsDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {

@@ -10,6 +10,7 @@ mod error;
 pub mod hash;
 pub mod ids;
 pub mod lossy_disk;
+mod request;
 pub mod rescue;
 pub mod rows;
 pub mod snap;
@@ -17,3 +18,4 @@ pub mod snapfile;
 pub mod wal;
 
 pub use error::{Error, Result};
+pub use request::decode_request;

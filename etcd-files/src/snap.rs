@@ -3,7 +3,8 @@
 //! etcd 3.7 still writes them but builds its membership from the database. What a member keeps of its snapshots, and
 //! when, is not decided here.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use prost::Message;
@@ -11,7 +12,7 @@ use quorate_proto::{raftpb, snappb};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::rows::{Member, member_key};
+use crate::rows::{Member, member_key, parse_member_key};
 
 /// Longest `.snap` file that is read; real ones have some kilobytes.
 const FILE_MAX: u64 = 256 << 20;
@@ -56,6 +57,54 @@ pub fn read(path: &Path) -> Result<raftpb::Snapshot> {
         return Err(damaged("the checksum of the snapshot is wrong"));
     }
     raftpb::Snapshot::decode(data).map_err(|_| damaged("not a raft snapshot"))
+}
+
+/// The `.snap` files in a directory with the indexes they stand for, newest first. None of them has been read yet.
+pub fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(Error::io("list", dir))? {
+        let path = entry.map_err(Error::io("list", dir))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some((_, index)) = name.and_then(parse_file_name) {
+            found.push((index, path));
+        }
+    }
+    found.sort_by(|a, b| b.cmp(a));
+    Ok(found)
+}
+
+/// Who is, and who can never again be, a member by the v2 store in a `.snap` file: that is where etcd up to 3.6 looks
+/// when it starts. `None` where the JSON is not such a store.
+pub fn v2_members(json: &[u8]) -> Option<(Vec<Member>, BTreeSet<u64>)> {
+    let store: Value = serde_json::from_slice(json).ok()?;
+    let private = &store["Root"]["Children"]["0"]["Children"];
+    let empty = Map::new();
+    let children = |node: &'_ Value| node["Children"].as_object().cloned();
+    let by_id = children(&private["members"]).unwrap_or_else(|| empty.clone());
+    let mut members = Vec::with_capacity(by_id.len());
+    for (id, folder) in &by_id {
+        let text = |name: &str| folder["Children"][name]["Value"].as_str();
+        let mut member: Member =
+            serde_json::from_str(&without_id(text("raftAttributes")?)?).ok()?;
+        // A member that has never started has published nothing.
+        if let Some(attributes) = text("attributes") {
+            let published: Member = serde_json::from_str(&without_id(attributes)?).ok()?;
+            (member.name, member.client_urls) = (published.name, published.client_urls);
+        }
+        member.id = parse_member_key(id.as_bytes())?;
+        members.push(member);
+    }
+    members.sort_by_key(|member| member.id);
+    let removed = children(&private["removed_members"]).unwrap_or(empty);
+    let removed = removed.keys().map(|id| parse_member_key(id.as_bytes()));
+    Some((members, removed.collect::<Option<_>>()?))
+}
+
+/// The JSON of attributes, which lacks the id, as that of a member.
+fn without_id(attributes: &str) -> Option<String> {
+    let mut attributes: Map<String, Value> = serde_json::from_str(attributes).ok()?;
+    attributes.insert("id".to_owned(), json!(0));
+    Some(Value::Object(attributes).to_string())
 }
 
 /// The v2 store of a cluster that has these members and nothing else, as JSON (`reference/file-formats.md`, section 9).
@@ -127,6 +176,19 @@ mod tests {
         bytes[middle] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         assert!(read(&path).unwrap_err().is_damaged());
+    }
+
+    /// Members come back from the store that was made of them; other JSON is refused.
+    #[test]
+    fn members_are_in_the_v2_store() {
+        let peer_urls = vec!["http://a:1".to_owned()];
+        let voter = Member { id: 5, peer_urls: peer_urls.clone(), ..Default::default() };
+        let learner = Member { id: 0x1f, peer_urls, is_learner: true, ..Default::default() };
+        let members = vec![voter, learner];
+        assert_eq!(v2_members(&v2_store(&members, 3)), Some((members, BTreeSet::new())));
+        assert_eq!(v2_members(b"[1"), None);
+        let (none, _) = v2_members(b"{}").unwrap();
+        assert!(none.is_empty());
     }
 
     /// Names carry term and index.

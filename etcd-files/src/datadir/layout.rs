@@ -14,6 +14,10 @@ pub struct DataDir {
     wal: Option<PathBuf>,
 }
 
+/// See [`DataDir::lock`]. The lock goes when this is dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held for its lock only")] fs::File);
+
 impl DataDir {
     /// Names the paths; looks at nothing. `wal` is the log's directory where it is not `member/wal`.
     pub fn new(root: &Path, wal: Option<&Path>) -> DataDir {
@@ -56,6 +60,15 @@ impl DataDir {
         let file = fs::File::open(&path).map_err(Error::io("open", &path))?;
         // The lock goes when the file is closed, at the end of this function.
         FileExt::try_lock_shared(&file).map_err(Error::io("lock", &path))
+    }
+
+    /// Keeps every etcd away from the directory as long as the result lives, without changing a byte: takes the lock that
+    /// bbolt takes. `None` where a server has it.
+    pub fn lock(&self) -> Result<Option<Lock>> {
+        let path = self.database();
+        let file = fs::File::open(&path).map_err(Error::io("open", &path))?;
+        let is_ours = FileExt::try_lock_exclusive(&file).map_err(Error::io("lock", &path))?;
+        Ok(is_ours.then_some(Lock(file)))
     }
 
     /// True when the root is absent, or an empty directory.

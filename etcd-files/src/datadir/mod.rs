@@ -6,6 +6,7 @@
 mod bootstrap;
 mod initial_cluster;
 mod layout;
+mod membership;
 mod restore;
 mod survivor;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 
 pub use bootstrap::create_log;
 pub use initial_cluster::{InitialCluster, InitialUrls, check_local_member, parse_urls};
-pub use layout::DataDir;
+pub use layout::{DataDir, Lock};
+pub use membership::Membership;
 pub use restore::{RestoreOptions, Restored, restore};
 pub use survivor::{Survivor, TailPolicy};

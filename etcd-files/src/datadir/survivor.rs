@@ -30,6 +30,7 @@ pub enum TailPolicy {
 /// A dead member's data, opened.
 #[derive(Debug)]
 pub struct Survivor {
+    data_dir: DataDir,
     database: Database,
     replay: Replay,
     entries: EntryReader,
@@ -44,12 +45,18 @@ impl Survivor {
             let what = "in use: stop the server that has this data directory open";
             return Err(Error::unsupported(data_dir.root(), what));
         }
+        Survivor::open_locked(data_dir)
+    }
+
+    /// [`Survivor::open`] for a caller that holds [`DataDir::lock`].
+    pub fn open_locked(data_dir: &DataDir) -> Result<Survivor> {
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
         let wal = data_dir.wal();
         let replay = Replay::read(&mut Reader::open(&disk, &wal)?)?;
         let entries = EntryReader::open(&disk, &wal)?;
         let (database, consistent_index) = newest_database(data_dir, &replay)?;
-        let survivor = Survivor { database, replay, entries, consistent_index };
+        let data_dir = data_dir.clone();
+        let survivor = Survivor { data_dir, database, replay, entries, consistent_index };
         survivor.check_meeting(&wal)?;
         Ok(survivor)
     }
@@ -93,8 +100,42 @@ impl Survivor {
         self.range(self.commit_index() + 1, self.replay.last_index())
     }
 
+    /// The directory.
+    pub fn data_dir(&self) -> &DataDir {
+        &self.data_dir
+    }
+
+    /// Term of the last entry that is in the database; 0 for a database without any.
+    pub fn term(&self) -> Result<u64> {
+        let index = self.consistent_index;
+        if let Some(entry) = self.replay.entry_ref(index) {
+            return Ok(entry.term);
+        }
+        // The log begins behind it: with a snapshot, whose record names its term. 3.4 has no row.
+        let recorded = self.replay.snapshots.iter().rev().find(|s| s.index() == index);
+        if let Some(snapshot) = recorded {
+            return Ok(snapshot.term());
+        }
+        let row = match self.database.bucket(bucket::META)? {
+            Some(marks) => marks.get(meta::TERM)?,
+            None => None,
+        };
+        match row.and_then(|value| meta::decode_number(&value)) {
+            Some(term) => Ok(term),
+            None if index == 0 => Ok(0),
+            None => {
+                let what = format!("neither log nor database tell the term of entry {index}");
+                Err(Error::unsupported(self.database.path(), what))
+            }
+        }
+    }
+
     /// Entries of indexes `first..=last`.
-    fn range(&self, first: u64, last: u64) -> impl Iterator<Item = Result<raftpb::Entry>> + '_ {
+    pub(super) fn range(
+        &self,
+        first: u64,
+        last: u64,
+    ) -> impl Iterator<Item = Result<raftpb::Entry>> + '_ {
         let base = self.replay.first_index;
         let at = |index: u64| (index.saturating_sub(base) as usize).min(self.replay.entries.len());
         let refs: &[EntryRef] = match first <= last {

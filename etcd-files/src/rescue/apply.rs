@@ -13,6 +13,7 @@ use super::state::State;
 use super::store::Changes;
 use super::txn::{self, Refusal, check_put};
 use super::{auth, permission};
+use crate::decode_request;
 use crate::error::Result;
 use crate::rows::{Revision, bucket, lease_key, meta};
 
@@ -39,11 +40,8 @@ pub(super) fn apply(state: &mut State<'_>, entry: &raftpb::Entry) -> Result<Appl
     if entry.r#type() != raftpb::EntryType::EntryNormal || data.is_empty() {
         return Ok(Applied::Done);
     }
-    let Ok(request) = InternalRaftRequest::decode(data.clone()) else {
-        return Ok(match is_old_request(data) {
-            true => Applied::Done,
-            false => Applied::Impossible("it is of a kind that is not known"),
-        });
+    let Ok(request) = decode_request(data) else {
+        return Ok(Applied::Impossible("it is of a kind that is not known"));
     };
     if let Some(applied) = auth::apply(state, &request) {
         return Ok(applied);
@@ -87,26 +85,6 @@ pub(super) fn apply(state: &mut State<'_>, entry: &raftpb::Entry) -> Result<Appl
         _ => None,
     };
     Ok(refusal.map_or(Applied::Done, Applied::Refused))
-}
-
-/// Up to 3.5 a member publishes itself by a request of etcd's old API: `{ 1 id, 2 method, 3 path, … }`.
-fn is_old_request(mut data: Bytes) -> bool {
-    use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
-    while !data.is_empty() {
-        match decode_key(&mut data) {
-            Ok((2, WireType::LengthDelimited)) => {
-                let method = prost::encoding::decode_varint(&mut data).unwrap_or(0) as usize;
-                return matches!(data.get(..method), Some(b"PUT" | b"SYNC" | b"QGET" | b"DELETE"));
-            }
-            Ok((tag, wire)) => {
-                if skip_field(wire, tag, &mut data, DecodeContext::default()).is_err() {
-                    return false;
-                }
-            }
-            Err(_) => return false,
-        }
-    }
-    false
 }
 
 fn apply_put(state: &mut State<'_>, put: &PutRequest) -> Result<Option<Refusal>> {

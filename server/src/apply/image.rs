@@ -1,13 +1,17 @@
 //! A bbolt file as the state: what a leader sent, or what a restored directory holds. The other way is
 //! `storage::Image`.
 
-use crate::raft::{AppliedState, Fatal};
+use crate::cluster::{Member, member_row_key};
+use crate::raft::{AppliedState, Fatal, StoredMembership};
 use crate::storage::{AppliedMark, Backend, Keyspace, PRIVATE_META_PREFIX};
 use quorate_etcd_files::bbolt::Database;
 use std::io;
 use std::path::Path;
 
 use super::member::MEMBERSHIP_ROW;
+
+/// A line in the log for so many rows, so that a large state does not look like a standstill.
+const ROWS_TOLD: u64 = 1_000_000;
 
 /// Replaces the state by the rows of a bbolt file.
 ///
@@ -16,7 +20,8 @@ use super::member::MEMBERSHIP_ROW;
 pub(super) fn install(backend: &Backend, state: &AppliedState, file: &Path) -> Result<(), Fatal> {
     let membership =
         (!state.membership.membership.members.is_empty()).then(|| state.membership.encode());
-    replace(backend, file, membership, |_| Ok(state.mark.clone()))?;
+    let database = Database::open(file).map_err(Fatal::new)?;
+    replace(backend, &database, membership, Vec::new(), &|_, _| false, state.mark.clone())?;
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(%error, file = %file.display(), "a received snapshot stays behind; remove it");
@@ -26,59 +31,78 @@ pub(super) fn install(backend: &Backend, state: &AppliedState, file: &Path) -> R
     Ok(())
 }
 
-/// Fills an empty state from `member/snap/db` of a restored directory: its own marks tell how far it is applied.
-///
-/// # Errors
-/// The file is damaged or the state cannot be written.
-pub fn import(backend: &Backend, file: &Path) -> Result<AppliedMark, Fatal> {
-    replace(backend, file, None, |database| {
-        let bucket = database.bucket(Keyspace::Meta.name()).map_err(Fatal::new)?;
-        let number = |key: &[u8]| -> Result<u64, Fatal> {
-            let row = match &bucket {
-                Some(bucket) => bucket.get(key).map_err(Fatal::new)?,
-                None => None,
-            };
-            let bytes = row.as_deref().and_then(|row| <[u8; 8]>::try_from(row).ok());
-            Ok(bytes.map_or(0, u64::from_be_bytes))
-        };
-        let (index, term) = (number(b"consistent_index")?, number(b"term")?);
-        Ok(AppliedMark { term, index, leader_member_id: 0 })
-    })
+/// What is known of a database of etcd's beside its rows.
+pub struct Imported {
+    /// The last entry in it.
+    pub mark: AppliedMark,
+    /// Who takes part as of that entry; empty where the log's first entries will tell.
+    pub membership: StoredMembership,
+    /// The members with their names and URLs. They replace the rows, which older releases do not always keep true.
+    pub members: Vec<Member>,
+    /// Ids that can never come back.
+    pub removed: Vec<u64>,
 }
 
+/// Fills an empty state from a database of etcd's.
+///
+/// # Errors
+/// The database is damaged or the state cannot be written.
+pub fn import(backend: &Backend, database: &Database, imported: &Imported) -> Result<(), Fatal> {
+    let is_known = !imported.membership.membership.members.is_empty();
+    let membership = is_known.then(|| imported.membership.encode());
+    let mut rows = Vec::new();
+    for member in &imported.members {
+        rows.push((Keyspace::Members, member_row_key(member.id), member.to_json().into()));
+    }
+    for id in &imported.removed {
+        let removed = bytes::Bytes::from_static(b"removed");
+        rows.push((Keyspace::MembersRemoved, member_row_key(*id), removed));
+    }
+    if is_known {
+        let conf_state = super::applier::conf_state_row(&imported.membership.membership);
+        rows.push((Keyspace::Meta, (&b"confState"[..]).into(), conf_state.into()));
+    }
+    let is_replaced = |keyspace, key: &[u8]| match keyspace {
+        Keyspace::Members | Keyspace::MembersRemoved => true,
+        // This server's own schema, whichever it came from.
+        Keyspace::Meta => key == b"storageVersion" || (is_known && key == b"confState"),
+        _ => false,
+    };
+    replace(backend, database, membership, rows, &is_replaced, imported.mark.clone())
+}
+
+/// `rows` are added; rows of the database are left out where `is_replaced` says so.
 fn replace(
     backend: &Backend,
-    file: &Path,
+    database: &Database,
     membership: Option<bytes::Bytes>,
-    mark: impl FnOnce(&Database) -> Result<AppliedMark, Fatal>,
-) -> Result<AppliedMark, Fatal> {
-    let database = Database::open(file).map_err(Fatal::new)?;
+    rows: Vec<(Keyspace, bytes::Bytes, bytes::Bytes)>,
+    is_replaced: &dyn Fn(Keyspace, &[u8]) -> bool,
+    mark: AppliedMark,
+) -> Result<(), Fatal> {
     let mut replacement = backend.begin_replacement().map_err(Fatal::new)?;
-    let mark = mark(&database)?;
-    let mut membership = membership;
+    let mut n_rows = 0_u64;
     for keyspace in Keyspace::ALL {
         let Some(bucket) = database.bucket(keyspace.name()).map_err(Fatal::new)? else { continue };
         for row in bucket.rows().map_err(Fatal::new)? {
             let (key, value) = row.map_err(Fatal::new)?;
-            if keyspace == Keyspace::Meta && is_own_mark(&key) {
+            let is_own = keyspace == Keyspace::Meta && is_own_mark(&key);
+            if is_own || is_replaced(keyspace, &key) {
                 continue;
             }
-            if keyspace == Keyspace::Meta
-                && key.as_ref() > MEMBERSHIP_ROW
-                && let Some(bytes) = membership.take()
-            {
-                replacement.put(Keyspace::Meta, MEMBERSHIP_ROW, bytes).map_err(Fatal::new)?;
-            }
             replacement.put(keyspace, key, value).map_err(Fatal::new)?;
-        }
-        if keyspace == Keyspace::Meta
-            && let Some(bytes) = membership.take()
-        {
-            replacement.put(Keyspace::Meta, MEMBERSHIP_ROW, bytes).map_err(Fatal::new)?;
+            n_rows += 1;
+            if n_rows.is_multiple_of(ROWS_TOLD) {
+                tracing::info!(rows = n_rows, file = %database.path().display(), "reading a state");
+            }
         }
     }
-    replacement.install(mark.clone()).map_err(Fatal::new)?;
-    Ok(mark)
+    let membership =
+        membership.map(|bytes| (Keyspace::Meta, bytes::Bytes::from_static(MEMBERSHIP_ROW), bytes));
+    for (keyspace, key, value) in rows.into_iter().chain(membership) {
+        replacement.put(keyspace, key, value).map_err(Fatal::new)?;
+    }
+    replacement.install(mark).map_err(Fatal::new)
 }
 
 /// Rows that the backend writes itself from the mark.

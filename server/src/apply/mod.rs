@@ -16,7 +16,7 @@ mod txn;
 
 pub use access::Judge;
 pub use applier::Applier;
-pub use image::import;
+pub use image::{Imported, import};
 pub use outcome::{Outcome, Reply};
 pub use state::State;
 pub use txn::read_only_txn;

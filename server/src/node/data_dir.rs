@@ -1,10 +1,11 @@
 //! The data directory: made, locked, recognised. What is in it decides over everything the `initial-*` flags say.
 //!
-//! Layout (etcd's): `member/wal` is the log, `member/snap` the state. A restored directory has a bbolt database at
-//! `member/snap/db` and no state of ours yet.
+//! Layout (etcd's): `member/wal` is the log, `member/snap` the state. A directory with etcd's database at `member/snap/db`,
+//! from a running cluster or restored, is taken over first (`takeover`).
 
 use super::error::{Context as _, NodeError, Result, refuse};
-use super::join;
+use super::state::backend_options;
+use super::{join, takeover};
 use crate::config::Config;
 use crate::tls::TlsDialer;
 use fs4::fs_std::FileExt;
@@ -22,8 +23,6 @@ pub(super) struct DataDir {
     pub(super) cluster_id: u64,
     pub(super) wal_dir: PathBuf,
     pub(super) snap_dir: PathBuf,
-    /// bbolt database of a restored directory that has not been taken over yet.
-    pub(super) restored_db: Option<PathBuf>,
     /// Held as long as the member runs.
     _lock: File,
 }
@@ -37,15 +36,11 @@ pub(super) async fn open(config: &Config, dialer: &TlsDialer) -> Result<DataDir>
     let root = &config.data_dir;
     let (wal_dir, snap_dir) = (config.wal_path(), config.state_path());
     refuse_foreign(root)?;
+    let (places, options) = (takeover::Places::of(config), backend_options(config)?);
+    tokio::task::spawn_blocking(move || takeover::settle(&places, &options))
+        .await
+        .context("the take-over broke off")??;
     let has_log = wal_dir.is_dir();
-    if !has_log && snap_dir.join("db").exists() {
-        refuse!(
-            "{} has a database but no log at {}. Give --wal-dir if the log is elsewhere, or restore a snapshot \
-             into a new directory.",
-            root.display(),
-            wal_dir.display()
-        );
-    }
     // Judged before anything is written, so that a wrong flag leaves no trace.
     let plan = if has_log { None } else { Some(plan_bootstrap(config, dialer).await?) };
     make_dirs(root, &snap_dir)?;
@@ -59,9 +54,7 @@ pub(super) async fn open(config: &Config, dialer: &TlsDialer) -> Result<DataDir>
             .context("failed to make the log")?;
     }
     let (member_id, cluster_id) = read_identity(&wal_dir)?;
-    let database = snap_dir.join("db");
-    let restored_db = database.exists().then_some(database);
-    Ok(DataDir { member_id, cluster_id, wal_dir, snap_dir, restored_db, _lock: lock })
+    Ok(DataDir { member_id, cluster_id, wal_dir, snap_dir, _lock: lock })
 }
 
 /// A directory with other things in it is somebody else's.
@@ -77,10 +70,8 @@ pub(super) fn refuse_foreign(root: &Path) -> Result<()> {
     };
     for entry in entries {
         let name = entry.with_context(|| format!("failed to read {}", root.display()))?.file_name();
-        let known = ["member", "fixtures", "lost+found"];
-        if !known.iter().any(|known| name == *known)
-            && !name.to_string_lossy().starts_with("member.etcd-")
-        {
+        let known = ["member", "fixtures", "lost+found", takeover::STAGING];
+        if !known.iter().any(|known| name == *known) && !takeover::is_kept_original(&name) {
             refuse!(
                 "--data-dir {} holds {name:?}, which is nothing of etcd or Quorate. Choose an empty directory.",
                 root.display()

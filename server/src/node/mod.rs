@@ -10,7 +10,9 @@ mod peer_door;
 mod restore;
 mod run;
 mod signals;
+mod state;
 mod systemd;
+mod takeover;
 
 pub use error::NodeError;
 pub use restore::restore;

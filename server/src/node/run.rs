@@ -7,11 +7,12 @@ use super::force_new;
 use super::observer::MetricsObserver;
 use super::peer_door;
 use super::signals::StopSignals;
+use super::state::open_backend;
 use crate::api::{
     Bound, Context, Door, Forwarded, HttpOptions, Limits, Listener, LoginOptions, Opening,
     Passwords, ServeOptions, Shards, SharedContext, TokenKind,
 };
-use crate::apply::{Applier, Outcome, State, import};
+use crate::apply::{Applier, Outcome, State};
 use crate::auth::AuthStore;
 use crate::clock::SystemClock;
 use crate::cluster::ClusterState;
@@ -20,13 +21,12 @@ use crate::metrics::Metrics;
 use crate::mvcc::watch::WatchThreads;
 use crate::raft::grpc::{GrpcTransport, Identity, peer_service};
 use crate::raft::{Fatal, Raft, RaftConfig, Surroundings};
-use crate::storage::{Backend, BackendOptions, Batch, Keyspace, SyncPolicy};
 use crate::tasks::{
     AutoCompaction, COMPACTION_QUEUE, CompactorOptions, LeaseKeeper, keep_cluster_version,
     publish_attributes, spawn_compactor,
 };
 use crate::tls::Acceptor;
-use crate::types::{ETCD_VERSION, STORAGE_VERSION};
+use crate::types::ETCD_VERSION;
 use quorate_etcd_files::disk::OsDisk;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -196,37 +196,6 @@ fn serve_options(config: &Config, connections_max: usize) -> ServeOptions {
     }
 }
 
-/// Opens the state of a directory, taking over a restored database.
-fn open_backend(config: &Config, data_dir: &DataDir, metrics: &Metrics) -> Result<Arc<Backend>> {
-    let commits = metrics.backend_commit.clone();
-    let options = BackendOptions {
-        engine: config.storage_engine.parse().context("--storage-engine")?,
-        flush_interval: config.flush_interval,
-        flush_rows: config.flush_rows,
-        sync: if config.unsafe_no_fsync { SyncPolicy::Never } else { SyncPolicy::Always },
-        on_commit: Some(Arc::new(move |took| commits.observe(took.as_secs_f64()))),
-        ..BackendOptions::default()
-    };
-    let backend = Backend::open(&data_dir.snap_dir.join("state"), options)
-        .context("failed to open the state")?;
-    match &data_dir.restored_db {
-        Some(database) if backend.applied_at_open().is_none() => {
-            let mark =
-                import(&backend, database).context("failed to take over the restored database")?;
-            tracing::info!(index = mark.index, term = mark.term, "took over a restored database");
-        }
-        _ => {}
-    }
-    let version =
-        backend.get(Keyspace::Meta, b"storageVersion").context("failed to read the state")?;
-    if version.is_none() {
-        let mut batch = Batch::housekeeping();
-        batch.put(Keyspace::Meta, &b"storageVersion"[..], STORAGE_VERSION);
-        backend.write(batch).context("failed to write the state")?;
-    }
-    Ok(backend)
-}
-
 async fn start(
     config: Config,
     peer_sockets: Vec<(Bound, Acceptor)>,
@@ -237,7 +206,7 @@ async fn start(
         AutoCompaction::parse(&config.auto_compaction_mode, &config.auto_compaction_retention)
             .context("invalid flags")?;
     let data_dir = data_dir::open(&config, &tls.dialer()).await?;
-    let backend = open_backend(&config, &data_dir, &metrics)?;
+    let backend = open_backend(&config, &data_dir.snap_dir, &metrics)?;
     if backend.sizes().total_bytes.saturating_sub(backend.sizes().in_use_bytes)
         < config.bootstrap_defrag_threshold_bytes
     {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
+use quorate_etcd_files::decode_request;
 use quorate_proto::etcdserverpb::InternalRaftRequest;
 use quorate_proto::raftpb;
 use std::io;
@@ -56,7 +57,7 @@ impl Command {
     pub fn take_request(&self) -> Result<Box<InternalRaftRequest>, prost::DecodeError> {
         match self.request.lock().take() {
             Some(request) => Ok(request),
-            None => InternalRaftRequest::decode(self.bytes.clone()).map(Box::new),
+            None => decode_request(self.bytes.clone()).map(Box::new),
         }
     }
 }

@@ -144,10 +144,12 @@ impl Boot {
         if let Some(found) = self.scan(self.cut_at(wanted)?)? {
             return Ok((self.cut_at(wanted.max(self.first_state(applied)))?, found));
         }
-        // Entries that etcd wrote do not carry their membership, and the log does not reach back to the first one.
-        // What is applied is then not offered to followers; one that lags gets a snapshot.
-        let purged = self.cut_at(applied)?;
-        match self.scan(purged)? {
+        // Entries that etcd wrote do not carry their membership. The machine's is known from its own entry on; what is
+        // before that is not offered to followers, and one that lags so far gets a snapshot.
+        let purged = self.cut_at(wanted.max(self.applied.membership.mark.index))?;
+        let found = self.scan(purged)?;
+        let purged = self.cut_at(purged.index.max(self.first_state(applied)))?;
+        match found {
             Some(found) => Ok((purged, found)),
             None => Err(Fatal::new(
                 "the write-ahead log does not say who the members are, and neither does the state",
@@ -262,17 +264,23 @@ impl Boot {
         let mut found = Found::default();
         let mut current = (purged.index == 0).then(Membership::default);
         let applied = self.applied.mark.index;
-        if purged.index == applied {
-            current = self.machines_membership().or(current);
+        let machines = self.machines_membership();
+        let machines_index = self.applied.membership.mark.index;
+        if purged.index == applied || purged.index >= machines_index {
+            current = machines.clone().or(current);
         }
         let mut index = purged.index;
         for places in self.places_after(purged).chunks(SCAN) {
             for entry in self.reader.read_run(places).map_err(Fatal::new)? {
                 index += 1;
                 if entry.r#type() != EntryType::EntryNormal {
-                    let Some(after) = self.after(&entry, current.as_ref())? else {
-                        return Ok(None);
+                    let is_settled = machines_index < index && index <= applied;
+                    let after = match &machines {
+                        // A change that was refused when it was applied is in the log all the same.
+                        Some(machines) if is_settled => Some(machines.clone()),
+                        _ => self.after(&entry, current.as_ref())?,
                     };
+                    let Some(after) = after else { return Ok(None) };
                     if entry.membership.is_none() {
                         found.known.insert(index, after.clone());
                     }
@@ -284,7 +292,7 @@ impl Boot {
                     current = Some(after);
                 }
                 if index == applied {
-                    current = self.machines_membership().or(current);
+                    current = machines.clone().or(current);
                 }
             }
         }

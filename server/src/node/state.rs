@@ -1,0 +1,49 @@
+//! How a member's state is opened. What is in it is not looked at here.
+
+use super::error::{Context as _, Result};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::storage::{Backend, BackendOptions, Batch, Keyspace, SyncPolicy};
+use crate::types::STORAGE_VERSION;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Options that the flags ask for.
+///
+/// # Errors
+/// `--storage-engine` names no engine.
+pub(super) fn backend_options(config: &Config) -> Result<BackendOptions> {
+    Ok(BackendOptions {
+        engine: config.storage_engine.parse().context("--storage-engine")?,
+        flush_interval: config.flush_interval,
+        flush_rows: config.flush_rows,
+        sync: if config.unsafe_no_fsync { SyncPolicy::Never } else { SyncPolicy::Always },
+        ..BackendOptions::default()
+    })
+}
+
+/// Opens the state, or makes an empty one.
+///
+/// # Errors
+/// It is damaged, another engine's, or the disk failed.
+pub(super) fn open_backend(
+    config: &Config,
+    snap_dir: &Path,
+    metrics: &Metrics,
+) -> Result<Arc<Backend>> {
+    let commits = metrics.backend_commit.clone();
+    let options = BackendOptions {
+        on_commit: Some(Arc::new(move |took| commits.observe(took.as_secs_f64()))),
+        ..backend_options(config)?
+    };
+    let backend =
+        Backend::open(&snap_dir.join("state"), options).context("failed to open the state")?;
+    let version =
+        backend.get(Keyspace::Meta, b"storageVersion").context("failed to read the state")?;
+    if version.is_none() {
+        let mut batch = Batch::housekeeping();
+        batch.put(Keyspace::Meta, &b"storageVersion"[..], STORAGE_VERSION);
+        backend.write(batch).context("failed to write the state")?;
+    }
+    Ok(backend)
+}
