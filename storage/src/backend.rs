@@ -150,6 +150,11 @@ impl Backend {
         Ok(Arc::new(Backend { shared, flusher: Mutex::new(Some(flusher)) }))
     }
 
+    /// Whether [`Backend::write`] would return at once instead of waiting for the disk.
+    pub fn has_room(&self) -> bool {
+        self.shared.has_room()
+    }
+
     /// Writes a batch: visible to every later read, durable with one of the next flushes. Waits while too much waits to
     /// be flushed.
     ///

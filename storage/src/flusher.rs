@@ -159,15 +159,19 @@ impl Shared {
         }
     }
 
+    /// Whether a batch would be taken without waiting for a flush.
+    pub(super) fn has_room(&self) -> bool {
+        self.unflushed.load(Ordering::Relaxed) <= self.options.unflushed_bytes_max
+    }
+
     /// Waits while the layers hold more than their limit.
     pub(super) fn wait_for_room(&self) -> Result<(), StorageError> {
         self.check()?;
-        let is_full = || self.unflushed.load(Ordering::Relaxed) > self.options.unflushed_bytes_max;
-        if !is_full() {
+        if self.has_room() {
             return Ok(());
         }
         let mut progress = self.progress.lock();
-        while is_full() {
+        while !self.has_room() {
             self.check()?;
             progress.is_urgent = true;
             self.work.notify_one();

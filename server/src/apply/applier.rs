@@ -281,6 +281,10 @@ impl Machine for Applier {
         Ok(outcomes)
     }
 
+    fn is_ready(&self) -> bool {
+        self.state.backend.has_room()
+    }
+
     fn durable(&self) -> watch::Receiver<Option<AppliedMark>> {
         self.state.backend.durable()
     }

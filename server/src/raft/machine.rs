@@ -35,6 +35,14 @@ impl Command {
         Command { bytes, request: Mutex::default() }
     }
 
+    /// Whether the request is a put that needs nothing of the state but the index: no previous pair, no former value.
+    /// False where the request is not decoded yet.
+    pub fn is_plain_put(&self) -> bool {
+        let request = self.request.lock();
+        let put = request.as_ref().and_then(|request| request.put.as_ref());
+        put.is_some_and(|put| !put.prev_kv && !put.ignore_value && !put.ignore_lease)
+    }
+
     /// Decodes the request ahead of its time, so that the apply thread finds it decoded.
     ///
     /// # Errors
@@ -140,7 +148,8 @@ pub struct SnapshotSource {
     pub write: WriteImage,
 }
 
-/// What raft needs of the state machine. All `&mut self` methods are called from one plain thread, the apply thread.
+/// What raft needs of the state machine. `&mut self` methods are called one at a time: from the apply thread, and
+/// [`Machine::apply`] for a few plain puts from a runtime's thread while [`Machine::is_ready`].
 pub trait Machine: Send + 'static {
     /// What an applied entry answers to its proposer.
     type Outcome: Send + 'static;
@@ -154,6 +163,9 @@ pub trait Machine: Send + 'static {
     /// # Errors
     /// Only for what must stop the member.
     fn apply(&mut self, entries: &[CommittedEntry]) -> Result<Vec<Applied<Self::Outcome>>, Fatal>;
+
+    /// Whether applying plain puts now changes memory only and waits for nobody.
+    fn is_ready(&self) -> bool;
 
     /// The newest mark that is on disk together with its rows. The log is purged only below it.
     fn durable(&self) -> watch::Receiver<Option<AppliedMark>>;

@@ -116,6 +116,10 @@ impl Machine for TestMachine {
         Ok(outcomes)
     }
 
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     fn durable(&self) -> watch::Receiver<Option<AppliedMark>> {
         self.durable.subscribe()
     }
