@@ -381,9 +381,9 @@ async fn end_of(
 /// Waits until this member has applied its own removal.
 async fn own_removal(context: &SharedContext) {
     let cluster = &context.state.cluster;
-    let mut applied = context.raft.watch_applied();
+    let mut membership = context.raft.watch_membership();
     while !cluster.is_removed(cluster.local_id()) {
-        if applied.changed().await.is_err() {
+        if membership.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }

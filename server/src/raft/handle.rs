@@ -84,9 +84,9 @@ impl<O: Send + 'static> Raft<O> {
         self.shared.progress.applied.borrow().index
     }
 
-    /// Follows the last applied entry.
-    pub fn watch_applied(&self) -> watch::Receiver<AppliedMark> {
-        self.shared.progress.applied.subscribe()
+    /// Follows the membership as this member has applied it.
+    pub fn watch_membership(&self) -> watch::Receiver<Arc<StoredMembership>> {
+        self.shared.progress.membership.subscribe()
     }
 
     /// Waits until this member has applied entry `index`; false when it stops before.

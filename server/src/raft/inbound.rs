@@ -136,8 +136,13 @@ impl PeerHandler for Inbound {
                 let ids = request.request_ids.iter().copied();
                 for (id, bytes) in ids.zip(request.proposals) {
                     let responder = SubmissionResponder::new(id, sink.clone());
-                    let command = Arc::new(Command::encoded(bytes));
-                    if core.client_write_ff(command, Some(responder)).await.is_err() {
+                    let command = Command::encoded(bytes);
+                    if let Err(error) = command.prepare() {
+                        tracing::error!(from = format_args!("{from:x}"), %error, "no request was relayed");
+                        sink.setback(id, Setback::Discarded);
+                        continue;
+                    }
+                    if core.client_write_ff(Arc::new(command), Some(responder)).await.is_err() {
                         sink.setback(id, Setback::Rejected);
                     }
                 }

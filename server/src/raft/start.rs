@@ -283,24 +283,23 @@ async fn watch_removal<O>(shared: Arc<Shared<O>>) {
     std::future::pending::<()>().await;
 }
 
-/// Brings errors of the log and of openraft to where the node looks for them.
+/// Brings errors of the log and of openraft to where the node looks for them. openraft's metrics change with every
+/// entry, so they are looked at from time to time; an error of the log itself is told at once.
 async fn watch_fatal<O>(shared: Arc<Shared<O>>) {
     let mut log = shared.log.fatal();
-    let mut metrics = shared.core.metrics();
+    let metrics = shared.core.metrics();
+    let mut looks = tokio::time::interval(shared.config.heartbeat);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = log.changed() => {}
-            changed = metrics.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-            }
+            _ = looks.tick() => {}
         }
         if let Some(fatal) = log.borrow_and_update().clone() {
             shared.progress.fail(&fatal);
             return;
         }
-        let running = metrics.borrow_and_update().running_state.clone();
+        let running = metrics.borrow_watched().running_state.clone();
         if let Err(error) = running {
             if !shared.stopping.is_cancelled() {
                 shared.progress.fail(&Fatal::new(error));
