@@ -129,7 +129,8 @@ impl hyper::service::Service<Request<Incoming>> for Door {
             request.extensions_mut().insert(name.clone());
         }
         let request = request.map(CallBody::Incoming);
-        let known = inner.methods.get(request.uri().path()).filter(|_| serves.takes_calls());
+        let is_call = serves.takes_calls() && is_grpc(request.headers());
+        let known = inner.methods.get(request.uri().path()).filter(|_| is_call);
         match known.cloned() {
             Some(entry) => inner.answer_call(entry, request),
             None => Box::pin(async move { Ok(inner.answer_other(request, serves, is_tls).await) }),
@@ -179,7 +180,8 @@ impl Inner {
         if serves.takes_calls() && is_grpc(request.headers()) {
             return refusal(&Status::unimplemented(unknown_method(request.uri().path())), None);
         }
-        if let Some(page) = pages::refused_here(&request, serves) {
+        let is_method = self.methods.contains_key(request.uri().path());
+        if let Some(page) = pages::refused_here(&request, serves, is_method) {
             return page.map(DoorBody::page);
         }
         if serves == Serves::Metrics {

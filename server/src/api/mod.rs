@@ -11,6 +11,7 @@ mod authority;
 mod body;
 mod checks;
 mod cluster;
+mod conduct;
 mod context;
 mod door;
 mod election;

@@ -29,14 +29,19 @@ pub async fn answer(context: &SharedContext, method: &Method, uri: &Uri) -> Resp
     }
 }
 
-/// What a listener that serves only a part says to the rest: a gRPC listener in grpc-go's words, a metrics listener as
-/// if the page did not exist.
-pub fn refused_here<B>(request: &Request<B>, serves: Serves) -> Option<Response<Bytes>> {
+/// What is said to a request that belongs nowhere: one that calls a method over HTTP/2 and is no gRPC, or comes to a
+/// listener that takes only gRPC, in grpc-go's words; a metrics listener knows no other pages.
+pub fn refused_here<B>(
+    request: &Request<B>,
+    serves: Serves,
+    is_method: bool,
+) -> Option<Response<Bytes>> {
     let path = request.uri().path();
+    let is_http2 = request.version() == http::Version::HTTP_2;
     let is_metrics = matches!(path, "/metrics" | "/health") || Probe::from_path(path).is_some();
     match serves {
         Serves::Metrics if !is_metrics => Some(not_found()),
-        Serves::Grpc => {
+        Serves::Grpc | Serves::All if serves == Serves::Grpc || (is_method && is_http2) => {
             let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
             let text = format!("invalid gRPC request content-type {:?}", kind.unwrap_or_default());
             Some(text_page(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))

@@ -5,6 +5,7 @@
 //! third less than on a work-stealing runtime (`reference/storage-and-raft.md`, section 1.2).
 
 use super::authority::RepairAuthority;
+use super::conduct::Watched;
 use super::door::{Door, Serves};
 use super::identity::CertificateName;
 use crate::config::ListenUrl;
@@ -24,6 +25,8 @@ const ACCEPT_QUEUE: usize = 1024;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
+/// Streams on one connection where the flag allows more: its default, 2^32 - 1, is no limit at all.
+const STREAMS_MAX: u32 = 100_000;
 /// Bytes of a request's decoded headers. A token is the longest of them.
 const HEADER_LIST_MAX: u32 = 64 * 1024;
 /// Streams that a client has reset before they were taken up (rapid reset), and that were reset for its faults; beyond
@@ -43,6 +46,8 @@ pub struct ServeOptions {
     pub threads: usize,
     /// `--max-concurrent-streams`.
     pub concurrent_streams_max: u32,
+    /// Shortest time between a client's pings.
+    pub ping_min: Duration,
     /// Time between server pings; `None` for no pings.
     pub keepalive_interval: Option<Duration>,
     /// Time to wait for a ping's answer.
@@ -316,7 +321,7 @@ async fn serve_queue(
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(options.concurrent_streams_max)
+        .max_concurrent_streams(options.concurrent_streams_max.min(STREAMS_MAX))
         .max_header_list_size(HEADER_LIST_MAX)
         .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
         .max_local_error_reset_streams(LOCAL_RESETS_MAX)
@@ -330,7 +335,8 @@ async fn serve_queue(
         tokio::select! {
             accepted = queue.recv() => match accepted {
                 Some(accepted) => {
-                    tasks.spawn(serve_one(builder.clone(), accepted, stop.clone()));
+                    let (builder, ping_min) = (builder.clone(), options.ping_min);
+                    tasks.spawn(serve_one(builder, accepted, ping_min, stop.clone()));
                 }
                 None => break,
             },
@@ -344,6 +350,7 @@ async fn serve_queue(
 async fn serve_one(
     builder: auto::Builder<TokioExecutor>,
     accepted: Accepted,
+    ping_min: Duration,
     stop: watch::Receiver<bool>,
 ) {
     let Accepted { connection, opening, permit } = accepted;
@@ -351,12 +358,12 @@ async fn serve_one(
         ConnectionParts::Tcp(stream) => {
             let remote = stream.peer_addr().ok();
             if let Ok(stream) = TcpStream::from_std(stream) {
-                admit(builder, stream, remote, opening, stop).await;
+                admit(builder, stream, remote, opening, ping_min, stop).await;
             }
         }
         ConnectionParts::Unix(stream) => {
             if let Ok(stream) = UnixStream::from_std(stream) {
-                admit(builder, stream, None, opening, stop).await;
+                admit(builder, stream, None, opening, ping_min, stop).await;
             }
         }
     }
@@ -368,6 +375,7 @@ async fn admit<S: Peek + 'static>(
     stream: S,
     remote: Option<SocketAddr>,
     opening: Opening,
+    ping_min: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
     let Opening { door, acceptor, serves } = opening;
@@ -379,11 +387,11 @@ async fn admit<S: Peek + 'static>(
     match admitted {
         None => {}
         Some(Admitted::Plain(stream)) => {
-            let io = TokioIo::new(RepairAuthority::new(stream));
+            let io = TokioIo::new(RepairAuthority::new(Watched::new(stream, ping_min)));
             drive(&builder, io, door.on_connection(serves, false, None), stop).await;
         }
         Some(Admitted::Tls(stream, name)) => {
-            let io = TokioIo::new(RepairAuthority::new(stream));
+            let io = TokioIo::new(RepairAuthority::new(Watched::new(stream, ping_min)));
             let door = door.on_connection(serves, true, name.map(CertificateName));
             drive(&builder, io, door, stop).await;
         }

@@ -81,7 +81,7 @@ pub const FLAGS: &[Flag] = &[
     flag("Member", "max-txn-ops", Kind::Count, "128", Support::Honoured, "Most operations in one transaction."),
     flag("Member", "max-request-bytes", Kind::Count, "1572864", Support::Honoured, "Largest request in bytes."),
     flag("Member", "max-concurrent-streams", Kind::Count, "4294967295", Support::Honoured, "Most streams on one client connection."),
-    flag("Member", "grpc-keepalive-min-time", Kind::Time, "5s", Support::Ignored, "Shortest time between client pings; not enforced yet."),
+    flag("Member", "grpc-keepalive-min-time", Kind::Time, "5s", Support::Honoured, "Shortest time between client pings; who pings faster is disconnected."),
     flag("Member", "grpc-keepalive-interval", Kind::Time, "2h", Support::Honoured, "Time between server pings, 0 for none."),
     flag("Member", "grpc-keepalive-timeout", Kind::Time, "20s", Support::Honoured, "Time to wait for a ping answer."),
     flag("Member", "socket-reuse-port", Kind::Switch, "false", Support::Honoured, "Set SO_REUSEPORT on listeners."),

@@ -2,7 +2,7 @@
 
 use super::data_dir;
 use super::error::{Context as _, Result, refuse};
-use crate::api::{Bound, Listener, Serves};
+use crate::api::{Bound, Door, Listener, Opening, ServeOptions, Serves};
 use crate::config::{Config, DoorSecurity, ListenUrl, Security, TlsVersion};
 use crate::metrics::Metrics;
 use crate::tls::{
@@ -10,10 +10,13 @@ use crate::tls::{
 };
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Descriptors that are not for clients, as in etcd.
 const RESERVED_DESCRIPTORS: u64 = 150;
 
+/// Shortest time between a client's pings where the flag is 0: grpc-go's own default, as with etcd.
+const PING_MIN_DEFAULT: Duration = Duration::from_secs(300);
 /// TLS of this member.
 pub(super) struct Tls {
     pub(super) client: Option<Arc<TlsKeeper>>,
@@ -134,10 +137,33 @@ fn keeper(
 
 /// A port for clients.
 pub(super) struct ClientPort {
-    pub(super) address: String,
-    pub(super) serves: Serves,
-    pub(super) acceptor: Acceptor,
-    pub(super) socket: Bound,
+    address: String,
+    serves: Serves,
+    acceptor: Acceptor,
+    socket: Bound,
+}
+
+impl ClientPort {
+    /// Begins to listen, and says so in etcd's words.
+    ///
+    /// # Errors
+    /// Another process was faster.
+    pub(super) fn open(self, door: &Door) -> Result<(Listener, Opening)> {
+        let ClientPort { address, serves, acceptor, socket } = self;
+        let listener = socket.listen().context("failed to listen")?;
+        let traffic = serves.traffic();
+        if acceptor.takes_plain() {
+            tracing::info!(
+                traffic,
+                address,
+                "serving client traffic insecurely; this is strongly discouraged!"
+            );
+        }
+        if acceptor.is_secure() {
+            tracing::info!(traffic, address, "serving client traffic securely");
+        }
+        Ok((listener, Opening { door: door.clone(), acceptor, serves }))
+    }
 }
 
 /// Takes the ports for clients and metrics. One address under `http` and `https` is one port that speaks both.
@@ -233,4 +259,38 @@ pub(super) fn connections_max() -> Result<usize> {
     }
     // A semaphore takes no more than that, and no machine has more.
     Ok(usize::try_from(limit - RESERVED_DESCRIPTORS).unwrap_or(usize::MAX).min(1 << 30))
+}
+
+/// One serving thread per two cores: see `api::serve`.
+fn api_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    (cores / 2).clamp(1, 8)
+}
+
+/// Begins to listen on ports that were taken.
+///
+/// # Errors
+/// Another process was faster.
+pub(super) fn listen_all(bound: Vec<(Bound, Acceptor)>) -> Result<Vec<(Listener, Acceptor)>> {
+    let listen = |(bound, acceptor): (Bound, Acceptor)| {
+        Ok((bound.listen().context("failed to listen")?, acceptor))
+    };
+    bound.into_iter().map(listen).collect()
+}
+
+/// How client connections are served.
+pub(super) fn serve_options(config: &Config, connections_max: usize) -> ServeOptions {
+    let interval = config.grpc_keepalive_interval;
+    ServeOptions {
+        threads: api_threads(),
+        concurrent_streams_max: config.concurrent_streams_max,
+        ping_min: match config.grpc_keepalive_min_time {
+            Duration::ZERO => PING_MIN_DEFAULT,
+            time => time,
+        },
+        keepalive_interval: (!interval.is_zero()).then_some(interval),
+        keepalive_timeout: config.grpc_keepalive_timeout,
+        reuse_port: config.socket_reuse_port,
+        connections_max,
+    }
 }

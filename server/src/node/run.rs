@@ -10,7 +10,7 @@ use super::signals::StopSignals;
 use super::state::open_backend;
 use crate::api::{
     Bound, Context, Door, Forwarded, HttpOptions, Limits, Listener, LoginOptions, Opening,
-    Passwords, ServeOptions, Shards, SharedContext, TokenKind,
+    Passwords, Shards, SharedContext, TokenKind,
 };
 use crate::apply::{Applier, Outcome, State};
 use crate::auth::AuthStore;
@@ -66,11 +66,6 @@ fn cores() -> usize {
 /// Raft's work is one pipeline: more threads than two only wake each other.
 fn raft_threads() -> usize {
     if cores() > 2 { 2 } else { 1 }
-}
-
-/// One serving thread per two cores: see `api::serve`.
-fn api_threads() -> usize {
-    (cores() / 2).clamp(1, 8)
 }
 
 /// Logins must not starve what they are for.
@@ -141,9 +136,11 @@ async fn run_member(config: Config) -> Result<()> {
     };
     let context = member.context();
     let door = Door::new(context.clone()).context("failed to make the JSON gateway")?;
-    let shards =
-        Shards::start(&serve_options(&member.config, connections_max), &member.stop.subscribe())
-            .context("failed to start the serving threads")?;
+    let shards = Shards::start(
+        &doors::serve_options(&member.config, connections_max),
+        &member.stop.subscribe(),
+    )
+    .context("failed to start the serving threads")?;
     let shards = Arc::new(shards);
     let ready = member.get_ready();
     tokio::pin!(ready);
@@ -156,44 +153,13 @@ async fn run_member(config: Config) -> Result<()> {
         return member.stop(shards, ended).await;
     }
     for port in client_ports {
-        let listener = port.socket.listen().context("failed to listen")?;
-        let (traffic, address) = (port.serves.traffic(), &port.address);
-        if port.acceptor.takes_plain() {
-            tracing::info!(
-                traffic,
-                address,
-                "serving client traffic insecurely; this is strongly discouraged!"
-            );
-        }
-        if port.acceptor.is_secure() {
-            tracing::info!(traffic, address, "serving client traffic securely");
-        }
-        let (acceptor, serves) = (port.acceptor, port.serves);
-        member.accept(&shards, listener, Opening { door: door.clone(), acceptor, serves });
+        let (listener, opening) = port.open(&door)?;
+        member.accept(&shards, listener, opening);
     }
     tracing::info!("ready to serve client requests");
     super::systemd::notify_ready();
     let ended = end_of(&member.raft, &context, fatal, &mut signals).await;
     member.stop(shards, ended).await
-}
-
-fn listen_all(bound: Vec<(Bound, Acceptor)>) -> Result<Vec<(Listener, Acceptor)>> {
-    let listen = |(bound, acceptor): (Bound, Acceptor)| {
-        Ok((bound.listen().context("failed to listen")?, acceptor))
-    };
-    bound.into_iter().map(listen).collect()
-}
-
-fn serve_options(config: &Config, connections_max: usize) -> ServeOptions {
-    let interval = config.grpc_keepalive_interval;
-    ServeOptions {
-        threads: api_threads(),
-        concurrent_streams_max: config.concurrent_streams_max,
-        keepalive_interval: (!interval.is_zero()).then_some(interval),
-        keepalive_timeout: config.grpc_keepalive_timeout,
-        reuse_port: config.socket_reuse_port,
-        connections_max,
-    }
 }
 
 async fn start(
@@ -250,7 +216,7 @@ async fn start(
     raft.set_forward_handler(Arc::new(forwarded.clone()));
     let mut tasks = JoinSet::new();
     let service = peer_service(identity, raft.peer_handler());
-    peer_door::open(&mut tasks, listen_all(peer_sockets)?, service, &cluster);
+    peer_door::open(&mut tasks, doors::listen_all(peer_sockets)?, service, &cluster);
     for keeper in [&tls.client, &tls.peer].into_iter().flatten() {
         tasks.spawn(keeper.clone().watch_files());
     }
@@ -408,7 +374,10 @@ impl Member {
                 election: config.election,
                 request_timeout: config.request_timeout(),
             },
-            login: LoginOptions { tokens: TokenKind::Simple, by_certificate: false },
+            login: LoginOptions {
+                tokens: TokenKind::Simple,
+                by_certificate: config.security.client.client_cert_auth,
+            },
             passwords: Passwords::new(config.bcrypt_cost, password_threads()),
             http: HttpOptions {
                 has_gateway: config.http.enable_grpc_gateway,

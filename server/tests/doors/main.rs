@@ -4,8 +4,11 @@
 // Helpers of tests may end a test as tests themselves may.
 #![allow(clippy::unwrap_used)]
 
+mod abuse;
 mod ask;
 mod clients;
+mod crowd;
 mod refusals;
 mod rotation;
 mod start;
+mod wire;
