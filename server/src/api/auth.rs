@@ -152,6 +152,7 @@ impl Auth for AuthApi {
             let checked = self.check_password(&name, &password).await?;
             let simple_token = match &self.context.login.tokens {
                 TokenKind::Simple => random_letters(),
+                TokenKind::Jwt(_) => String::new(),
             };
             let login = InternalAuthenticateRequest {
                 name: name.clone(),
@@ -171,6 +172,9 @@ impl Auth for AuthApi {
             }
             let token = match &self.context.login.tokens {
                 TokenKind::Simple => format!("{simple_token}.{index}"),
+                TokenKind::Jwt(jwt) => jwt
+                    .sign(&name, auth_revision)
+                    .map_err(|error| Status::unknown(error.to_string()))?,
             };
             let header = self.context.header(revision);
             return Ok(Response::new(AuthenticateResponse { header, token }));

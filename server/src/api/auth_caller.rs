@@ -5,7 +5,7 @@
 use super::context::Context;
 use super::identity::CertificateName;
 use crate::apply::{Judge, Reply};
-use crate::auth::{Caller, token_index};
+use crate::auth::{Caller, Jwt, token_index};
 use futures::future::Either;
 use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::InternalRaftRequest;
@@ -15,14 +15,16 @@ use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
 
 /// How tokens are made and judged: `--auth-token`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum TokenKind {
     /// Random letters that every member knows.
     Simple,
+    /// Signed claims.
+    Jwt(Arc<Jwt>),
 }
 
 /// How callers prove who they are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LoginOptions {
     /// `--auth-token`.
     pub tokens: TokenKind,
@@ -86,6 +88,7 @@ impl Context {
         if let Some(token) = &credentials.token {
             let caller = match &self.login.tokens {
                 TokenKind::Simple => self.holder(token).await,
+                TokenKind::Jwt(jwt) => jwt.verify(token),
             };
             return caller.ok_or_else(|| {
                 tracing::debug!("invalid auth token");

@@ -2,11 +2,12 @@
 //! in. It judges and remembers; where a judgement is due is known to `apply` and `api`.
 //!
 //! Reading order: [`KeySet`], [`AuthView`] (what is true at one moment, and all judgements), [`Change`] (how an entry
-//! changes it), [`AuthStore`] (the present view for everyone), [`SimpleTokens`], [`password`].
+//! changes it), [`AuthStore`] (the present view for everyone), [`SimpleTokens`], [`Jwt`], [`password`].
 //!
 //! Source of the rules: `etcd:server/auth/store.go`; rows are those of etcd's `auth`, `authUsers` and `authRoles`.
 
 mod change;
+mod jwt;
 mod key_set;
 pub mod password;
 mod rows;
@@ -17,6 +18,7 @@ mod tests;
 mod view;
 
 pub use change::{Change, Refusal};
+pub use jwt::{Jwt, JwtError, JwtOptions};
 pub use key_set::KeySet;
 pub use rows::Loader;
 pub use simple_tokens::{SimpleTokens, token_index};

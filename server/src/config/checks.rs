@@ -2,7 +2,7 @@
 
 use super::parse::{Source, Values};
 use super::security::Security;
-use super::{ListenUrl, UrlError, parse_duration, parse_url_list};
+use super::{AuthToken, ListenUrl, UrlError, parse_auth_token, parse_duration, parse_url_list};
 use quorate_etcd_files::datadir::{InitialCluster, InitialUrls};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -110,7 +110,7 @@ pub struct Config {
     pub force_new_cluster: bool,
     pub unsafe_no_fsync: bool,
     pub feature_gates: Vec<(String, bool)>,
-    pub auth_token: String,
+    pub auth_token: AuthToken,
     pub bcrypt_cost: u32,
     pub auth_token_ttl: Duration,
     pub http: HttpConfig,
@@ -312,7 +312,7 @@ impl Config {
             force_new_cluster: read.switch("force-new-cluster")?,
             unsafe_no_fsync: read.switch("unsafe-no-fsync")?,
             feature_gates: read.feature_gates()?,
-            auth_token: read.text("auth-token"),
+            auth_token: parse_auth_token(&read.text("auth-token"))?,
             bcrypt_cost: read.number("bcrypt-cost")?,
             auth_token_ttl: Duration::from_secs(read.number_or("auth-token-ttl", 300)? as u64),
             http: http(&read)?,

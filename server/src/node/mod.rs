@@ -5,6 +5,7 @@ mod doors;
 mod error;
 mod force_new;
 mod join;
+mod login;
 mod observer;
 mod peer_door;
 mod restore;

@@ -4,13 +4,14 @@ use super::data_dir::{self, DataDir};
 use super::doors::{self, Tls};
 use super::error::{Context as _, Result, refuse};
 use super::force_new;
+use super::login;
 use super::observer::MetricsObserver;
 use super::peer_door;
 use super::signals::StopSignals;
 use super::state::open_backend;
 use crate::api::{
     Bound, Context, Door, Forwarded, HttpOptions, Limits, Listener, LoginOptions, Opening,
-    Passwords, Shards, SharedContext, TokenKind,
+    Shards, SharedContext,
 };
 use crate::apply::{Applier, Outcome, State};
 use crate::auth::AuthStore;
@@ -117,6 +118,7 @@ struct Member {
     forwarded: Forwarded,
     compacted: watch::Receiver<i64>,
     watch_threads: WatchKeeper,
+    login: LoginOptions,
 }
 
 async fn run_member(config: Config) -> Result<()> {
@@ -171,6 +173,7 @@ async fn start(
     let retention =
         AutoCompaction::parse(&config.auto_compaction_mode, &config.auto_compaction_retention)
             .context("invalid flags")?;
+    let login = login::options(&config, SystemClock::shared())?;
     let data_dir = data_dir::open(&config, &tls.dialer()).await?;
     let backend = open_backend(&config, &data_dir.snap_dir, &metrics)?;
     if backend.sizes().total_bytes.saturating_sub(backend.sizes().in_use_bytes)
@@ -243,6 +246,7 @@ async fn start(
         forwarded,
         compacted,
         watch_threads,
+        login,
     })
 }
 
@@ -374,11 +378,8 @@ impl Member {
                 election: config.election,
                 request_timeout: config.request_timeout(),
             },
-            login: LoginOptions {
-                tokens: TokenKind::Simple,
-                by_certificate: config.security.client.client_cert_auth,
-            },
-            passwords: Passwords::new(config.bcrypt_cost, password_threads()),
+            login: self.login.clone(),
+            passwords: login::passwords(config, password_threads()),
             http: HttpOptions {
                 has_gateway: config.http.enable_grpc_gateway,
                 cors: config.http.cors.clone(),

@@ -200,6 +200,15 @@ impl Wire {
         }
     }
 
+    /// Opens a stream of watches.
+    pub async fn watch_stream(
+        &self,
+        requests: impl tokio_stream::Stream<Item = pb::WatchRequest> + Send + 'static,
+    ) -> Result<tonic::Streaming<pb::WatchResponse>, Status> {
+        let answer = WatchClient::new(self.channel.clone()).watch(self.ask(requests)).await;
+        answer.map(tonic::Response::into_inner)
+    }
+
     async fn snapshot(&self) -> String {
         match self.maintenance().snapshot(self.ask(pb::SnapshotRequest {})).await {
             Ok(stream) => match stream.into_inner().message().await {

@@ -22,9 +22,9 @@ pub type Step = (&'static str, Call);
 pub struct Pair {
     pub ours: Wire,
     pub theirs: Wire,
-    pub our_cluster: Cluster,
+    _our_cluster: Cluster,
     _their_cluster: Cluster,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     tokens: HashMap<&'static str, (String, String)>,
     n_asked: usize,
     differences: Vec<String>,
@@ -48,18 +48,13 @@ impl Pair {
         Pair {
             ours: Wire::connect(&our_cluster.client_urls()[0]).await,
             theirs: Wire::connect(&their_cluster.client_urls()[0]).await,
-            our_cluster,
+            _our_cluster: our_cluster,
             _their_cluster: their_cluster,
-            folder,
+            _folder: folder,
             tokens: HashMap::new(),
             n_asked: 0,
             differences: Vec::new(),
         }
-    }
-
-    /// Where Quorate's log and data lie.
-    pub fn our_folder(&self) -> std::path::PathBuf {
-        self.folder.path().join("quorate")
     }
 
     /// Logs a user in to both.
@@ -67,6 +62,11 @@ impl Pair {
         let (ours, theirs) =
             tokio::join!(self.ours.login(user, password), self.theirs.login(user, password));
         self.tokens.insert(user, (ours.unwrap(), theirs.unwrap()));
+    }
+
+    /// From here on, etcd's tokens are shown to Quorate and Quorate's to etcd.
+    pub fn swap_tokens(&mut self) {
+        self.tokens.values_mut().for_each(|(ours, theirs)| std::mem::swap(ours, theirs));
     }
 
     /// Both connections in a user's name.
