@@ -18,17 +18,21 @@ use std::path::{Path, PathBuf};
 
 /// Runs a script on both sides and compares invocation by invocation.
 fn compare(script: &str) {
+    let (etcd, etcdctl) = (program("3.7.1", "etcd"), program("3.7.1", "etcdctl"));
+    match std::env::var_os("QUORATE_DIFFERENTIAL_SERVER") {
+        Some(server) => compare_with(script, &PathBuf::from(server), &etcdctl),
+        None => compare_with(script, &etcd, &Link::make().path),
+    }
+}
+
+/// The same for our side as given: a server, and the program that speaks to it.
+fn compare_with(script: &str, our_server: &Path, our_ctl: &Path) {
     let invocations = script::parse(script);
     let site = Site::choose();
-    let link = Link::make();
     let folder = tempfile::tempdir().unwrap();
     let (etcd, etcdctl) = (program("3.7.1", "etcd"), program("3.7.1", "etcdctl"));
-    let (our_server, our_ctl) = match std::env::var_os("QUORATE_DIFFERENTIAL_SERVER") {
-        Some(server) => (PathBuf::from(server), etcdctl.clone()),
-        None => (etcd.clone(), link.path.clone()),
-    };
     let theirs = run_all(&invocations, &etcdctl, &Server::start(&etcd, &site), folder.path());
-    let ours = run_all(&invocations, &our_ctl, &Server::start(&our_server, &site), folder.path());
+    let ours = run_all(&invocations, our_ctl, &Server::start(our_server, &site), folder.path());
     let mut report = String::new();
     for ((invocation, theirs), ours) in invocations.iter().zip(&theirs).zip(&ours) {
         let (theirs, ours) = (mask::apply(theirs), mask::apply(ours));
@@ -118,6 +122,15 @@ fn compare_utl(script: &str) {
 #[test]
 fn utl() {
     compare_utl(include_str!("scripts/utl.txt"));
+}
+
+/// Both programs ours: users and roles with quoratectl and Quorate print what they print with etcdctl and etcd.
+#[test]
+fn users_of_quorate() {
+    let server = Path::new(env!("CARGO_BIN_EXE_quoratectl")).with_file_name("quorate-server");
+    let missing = "is missing. Run `cargo build -p quorate-server`, or `cargo xtask test`.";
+    assert!(server.is_file(), "{} {missing}", server.display());
+    compare_with(include_str!("scripts/auth.txt"), &server, &Link::make().path);
 }
 
 macro_rules! scripts {

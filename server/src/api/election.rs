@@ -158,9 +158,13 @@ impl Observer {
     ) -> Result<Vec<Event>, Break> {
         let delivery = tokio::select! {
             delivery = watch.recv() => delivery,
-            _ = generation.changed() => return Err(Break::LookAgain),
+            () = generation.changed() => return Err(Break::LookAgain),
             () = self.caller.member_stopped() => return Err(self.close().await),
         };
+        // What was written after a right was lost must not be told by the right of before.
+        if generation.has_changed() {
+            return Err(Break::LookAgain);
+        }
         match delivery.body {
             DeliveryBody::Events { events, .. } => Ok(events.decode().unwrap_or_default()),
             DeliveryBody::Created | DeliveryBody::Progress => Ok(Vec::new()),

@@ -23,6 +23,7 @@ use quorate_proto::etcdserverpb::{
 use quorate_proto::mvccpb::KeyValue;
 use std::future::Future;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
@@ -34,8 +35,29 @@ const RELEASE_TRIES: u32 = 5;
 /// Pause between two tries while the cluster has no leader.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Changes when a snapshot replaces the state.
-pub(super) type Generation = tokio::sync::watch::Receiver<u64>;
+/// Changes when a snapshot replaces the state, and when users or roles change: then keys must be read anew, in the
+/// caller's name, before anything more is told of them.
+pub(super) struct Generation {
+    state: watch::Receiver<u64>,
+    rights: watch::Receiver<u64>,
+}
+
+impl Generation {
+    /// Waits for a change.
+    pub(super) async fn changed(&mut self) {
+        // A sender that is gone means that the member is: whoever waits looks again and finds out.
+        tokio::select! {
+            _ = self.state.changed() => {}
+            _ = self.rights.changed() => {}
+        }
+    }
+
+    /// True when a change has happened that was not waited for.
+    pub(super) fn has_changed(&self) -> bool {
+        let changed = |receiver: &watch::Receiver<u64>| receiver.has_changed().unwrap_or(true);
+        changed(&self.state) || changed(&self.rights)
+    }
+}
 
 /// One caller, in whose name keys are read and written.
 #[derive(Clone)]
@@ -247,7 +269,7 @@ impl Caller {
                         DeliveryBody::Events { .. } | DeliveryBody::Canceled
                         | DeliveryBody::Compacted { .. } => break,
                     },
-                    _ = generation.changed() => break,
+                    () = generation.changed() => break,
                     () = self.context.stopped() => return Err(EtcdError::Stopped.into()),
                 }
             }
@@ -340,9 +362,10 @@ impl Caller {
         self.context.stopped().await;
     }
 
-    /// Tells when the state was replaced by a snapshot.
+    /// Tells when keys must be read anew.
     pub(super) fn generation(&self) -> Generation {
-        self.context.state.generation()
+        let state = &self.context.state;
+        Generation { state: state.generation(), rights: state.auth.changed() }
     }
 
     /// A header with the revision of an event.

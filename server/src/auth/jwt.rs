@@ -166,14 +166,18 @@ impl Jwt {
     /// # Errors
     /// There is no private key.
     pub fn sign(&self, username: &str, revision: u64) -> Result<String, JwtError> {
-        let signer = self.signer.as_ref().ok_or(JwtError::VerifyOnly)?;
         let exp = (self.clock.unix_time() + self.ttl).as_secs();
         let part = |json: Result<Vec<u8>, serde_json::Error>| {
             json.map(|json| URL_SAFE_NO_PAD.encode(json)).map_err(|_| JwtError::Sign)
         };
         let header = part(serde_json::to_vec(&Header { alg: &self.method, typ: "JWT" }))?;
         let claims = part(serde_json::to_vec(&Claims { exp, revision, username }))?;
-        let message = format!("{header}.{claims}");
+        self.sign_parts(&format!("{header}.{claims}"))
+    }
+
+    /// Adds the signature to a header and claims.
+    pub(super) fn sign_parts(&self, message: &str) -> Result<String, JwtError> {
+        let signer = self.signer.as_ref().ok_or(JwtError::VerifyOnly)?;
         let signature = signer.sign(message.as_bytes()).ok_or(JwtError::Sign)?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
@@ -190,7 +194,10 @@ impl Jwt {
         {
             return None;
         }
-        let claims: GivenClaims = serde_json::from_slice(&decode(claims)?).ok()?;
+        // An object, whatever else serde would take for one.
+        let claims: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&decode(claims)?).ok()?;
+        let claims: GivenClaims = serde_json::from_value(claims.into()).ok()?;
         let now = self.clock.unix_time().as_secs_f64();
         // A zero is no time at all to Go's library.
         let is_over = claims.exp.is_some_and(|exp| exp != 0.0 && now >= exp);

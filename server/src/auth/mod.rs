@@ -8,6 +8,8 @@
 
 mod change;
 mod jwt;
+#[cfg(test)]
+mod jwt_tests;
 mod key_set;
 pub mod password;
 mod rows;

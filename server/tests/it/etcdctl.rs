@@ -6,22 +6,22 @@ use std::process::{Command, Stdio};
 use testbed::{Cluster, Plan, Version, reference};
 
 /// A line of etcdctl's arguments, and what to give it on standard input.
-struct Line {
-    args: Vec<String>,
-    input: &'static str,
+pub struct Line {
+    pub args: Vec<String>,
+    pub input: &'static str,
 }
 
-fn line(args: &str) -> Line {
+pub fn line(args: &str) -> Line {
     Line { args: args.split(' ').map(str::to_owned).collect(), input: "" }
 }
 
-fn start(program: &Path, folder: &Path) -> Cluster {
+pub fn start(program: &Path, folder: &Path) -> Cluster {
     std::fs::create_dir_all(folder).unwrap();
     Cluster::start(&Plan { program, members: 3, folder, extra: &[] }).unwrap()
 }
 
 /// Runs etcdctl and returns its exit code, standard output and standard error.
-fn run(program: &Path, endpoints: &str, line: &Line) -> (i32, String, String) {
+pub fn run(program: &Path, endpoints: &str, line: &Line) -> (i32, String, String) {
     use std::io::Write;
     let mut command = Command::new(program);
     command
@@ -39,12 +39,12 @@ fn run(program: &Path, endpoints: &str, line: &Line) -> (i32, String, String) {
 }
 
 /// What standard error says beside log lines.
-fn error_line(errors: &str) -> &str {
+pub fn error_line(errors: &str) -> &str {
     errors.lines().rfind(|line| line.starts_with("Error")).unwrap_or_default()
 }
 
 /// Hides ids, addresses, times and sizes, which differ between any two clusters.
-fn mask(text: &str) -> String {
+pub fn mask(text: &str) -> String {
     let is_word =
         |c: char| c.is_ascii_alphanumeric() || c == '.' || c == ':' || c == '/' || c == '-';
     let mut out = String::new();

@@ -113,7 +113,8 @@ impl Wire {
         Wire { channel: self.channel.clone(), token: Some(token.to_owned()) }
     }
 
-    fn ask<T>(&self, message: T) -> tonic::Request<T> {
+    /// A request with the token, for calls that are not in the list.
+    pub fn request<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         if let Some(token) = &self.token {
             request.metadata_mut().insert("token", token.parse().unwrap());
@@ -150,49 +151,55 @@ impl Wire {
 
     pub async fn call(&self, call: Call) -> String {
         match call {
-            Call::Range(request) => text(self.kv().range(self.ask(request)).await),
+            Call::Range(request) => text(self.kv().range(self.request(request)).await),
             Call::RangeStream(request) => self.range_stream(request).await,
-            Call::Put(request) => text(self.kv().put(self.ask(request)).await),
-            Call::Delete(request) => text(self.kv().delete_range(self.ask(request)).await),
-            Call::Txn(request) => text(self.kv().txn(self.ask(request)).await),
-            Call::Compact(request) => text(self.kv().compact(self.ask(request)).await),
-            Call::Grant(request) => text(self.lease().lease_grant(self.ask(request)).await),
-            Call::Revoke(request) => text(self.lease().lease_revoke(self.ask(request)).await),
+            Call::Put(request) => text(self.kv().put(self.request(request)).await),
+            Call::Delete(request) => text(self.kv().delete_range(self.request(request)).await),
+            Call::Txn(request) => text(self.kv().txn(self.request(request)).await),
+            Call::Compact(request) => text(self.kv().compact(self.request(request)).await),
+            Call::Grant(request) => text(self.lease().lease_grant(self.request(request)).await),
+            Call::Revoke(request) => text(self.lease().lease_revoke(self.request(request)).await),
             Call::KeepAlive(id) => self.keep_alive(id).await,
             Call::TimeToLive(request) => {
-                text(self.lease().lease_time_to_live(self.ask(request)).await)
+                text(self.lease().lease_time_to_live(self.request(request)).await)
             }
             Call::Leases => {
-                text(self.lease().lease_leases(self.ask(pb::LeaseLeasesRequest {})).await)
+                text(self.lease().lease_leases(self.request(pb::LeaseLeasesRequest {})).await)
             }
-            Call::Alarm(request) => text(self.maintenance().alarm(self.ask(request)).await),
+            Call::Alarm(request) => text(self.maintenance().alarm(self.request(request)).await),
             Call::HashKv(revision) => {
-                text(self.maintenance().hash_kv(self.ask(pb::HashKvRequest { revision })).await)
+                text(self.maintenance().hash_kv(self.request(pb::HashKvRequest { revision })).await)
             }
-            Call::MemberAdd(request) => text(self.cluster().member_add(self.ask(request)).await),
-            Call::MemberRemove(id) => {
-                text(self.cluster().member_remove(self.ask(pb::MemberRemoveRequest { id })).await)
+            Call::MemberAdd(request) => {
+                text(self.cluster().member_add(self.request(request)).await)
             }
-            Call::MemberUpdate(request) => {
-                text(self.cluster().member_update(self.ask(request)).await)
-            }
-            Call::MemberPromote(id) => {
-                text(self.cluster().member_promote(self.ask(pb::MemberPromoteRequest { id })).await)
-            }
-            Call::MoveLeader(target_id) => text(
-                self.maintenance().move_leader(self.ask(pb::MoveLeaderRequest { target_id })).await,
+            Call::MemberRemove(id) => text(
+                self.cluster().member_remove(self.request(pb::MemberRemoveRequest { id })).await,
             ),
-            Call::Downgrade(request) => text(self.maintenance().downgrade(self.ask(request)).await),
+            Call::MemberUpdate(request) => {
+                text(self.cluster().member_update(self.request(request)).await)
+            }
+            Call::MemberPromote(id) => text(
+                self.cluster().member_promote(self.request(pb::MemberPromoteRequest { id })).await,
+            ),
+            Call::MoveLeader(target_id) => text(
+                self.maintenance()
+                    .move_leader(self.request(pb::MoveLeaderRequest { target_id }))
+                    .await,
+            ),
+            Call::Downgrade(request) => {
+                text(self.maintenance().downgrade(self.request(request)).await)
+            }
             Call::MemberList(linearizable) => {
-                let request = self.ask(pb::MemberListRequest { linearizable });
+                let request = self.request(pb::MemberListRequest { linearizable });
                 outcome(self.cluster().member_list(request).await)
             }
             Call::Status => {
-                outcome(self.maintenance().status(self.ask(pb::StatusRequest {})).await)
+                outcome(self.maintenance().status(self.request(pb::StatusRequest {})).await)
             }
-            Call::Hash => outcome(self.maintenance().hash(self.ask(pb::HashRequest {})).await),
+            Call::Hash => outcome(self.maintenance().hash(self.request(pb::HashRequest {})).await),
             Call::Defragment => {
-                text(self.maintenance().defragment(self.ask(pb::DefragmentRequest {})).await)
+                text(self.maintenance().defragment(self.request(pb::DefragmentRequest {})).await)
             }
             Call::Snapshot => self.snapshot().await,
             Call::Auth(call) => self.auth_call(call).await,
@@ -205,12 +212,12 @@ impl Wire {
         &self,
         requests: impl tokio_stream::Stream<Item = pb::WatchRequest> + Send + 'static,
     ) -> Result<tonic::Streaming<pb::WatchResponse>, Status> {
-        let answer = WatchClient::new(self.channel.clone()).watch(self.ask(requests)).await;
+        let answer = WatchClient::new(self.channel.clone()).watch(self.request(requests)).await;
         answer.map(tonic::Response::into_inner)
     }
 
     async fn snapshot(&self) -> String {
-        match self.maintenance().snapshot(self.ask(pb::SnapshotRequest {})).await {
+        match self.maintenance().snapshot(self.request(pb::SnapshotRequest {})).await {
             Ok(stream) => match stream.into_inner().message().await {
                 Ok(_) => "begins".to_owned(),
                 Err(status) => error_text(&status),
@@ -223,52 +230,66 @@ impl Wire {
         let mut auth = self.auth();
         let own = str::to_owned;
         match call {
-            AuthCall::Enable => text(auth.auth_enable(self.ask(pb::AuthEnableRequest {})).await),
-            AuthCall::Disable => text(auth.auth_disable(self.ask(pb::AuthDisableRequest {})).await),
-            AuthCall::Status => text(auth.auth_status(self.ask(pb::AuthStatusRequest {})).await),
+            AuthCall::Enable => {
+                text(auth.auth_enable(self.request(pb::AuthEnableRequest {})).await)
+            }
+            AuthCall::Disable => {
+                text(auth.auth_disable(self.request(pb::AuthDisableRequest {})).await)
+            }
+            AuthCall::Status => {
+                text(auth.auth_status(self.request(pb::AuthStatusRequest {})).await)
+            }
             AuthCall::Login(name, password) => {
                 let (name, password) = (own(name), own(password));
                 let request = pb::AuthenticateRequest { name, password };
-                text(auth.authenticate(self.ask(request)).await)
+                text(auth.authenticate(self.request(request)).await)
             }
-            AuthCall::UserAdd(request) => text(auth.user_add(self.ask(request)).await),
+            AuthCall::UserAdd(request) => text(auth.user_add(self.request(request)).await),
             AuthCall::UserGet(name) => {
-                text(auth.user_get(self.ask(pb::AuthUserGetRequest { name: own(name) })).await)
+                text(auth.user_get(self.request(pb::AuthUserGetRequest { name: own(name) })).await)
             }
-            AuthCall::UserList => text(auth.user_list(self.ask(pb::AuthUserListRequest {})).await),
+            AuthCall::UserList => {
+                text(auth.user_list(self.request(pb::AuthUserListRequest {})).await)
+            }
             AuthCall::UserDelete(name) => {
                 let request = pb::AuthUserDeleteRequest { name: own(name) };
-                text(auth.user_delete(self.ask(request)).await)
+                text(auth.user_delete(self.request(request)).await)
             }
             AuthCall::ChangePassword(request) => {
-                text(auth.user_change_password(self.ask(request)).await)
+                text(auth.user_change_password(self.request(request)).await)
             }
             AuthCall::GrantRole(user, role) => {
                 let request = pb::AuthUserGrantRoleRequest { user: own(user), role: own(role) };
-                text(auth.user_grant_role(self.ask(request)).await)
+                text(auth.user_grant_role(self.request(request)).await)
             }
             AuthCall::RevokeRole(user, role) => {
                 let request = pb::AuthUserRevokeRoleRequest { name: own(user), role: own(role) };
-                text(auth.user_revoke_role(self.ask(request)).await)
+                text(auth.user_revoke_role(self.request(request)).await)
             }
             AuthCall::RoleAdd(name) => {
-                text(auth.role_add(self.ask(pb::AuthRoleAddRequest { name: own(name) })).await)
+                text(auth.role_add(self.request(pb::AuthRoleAddRequest { name: own(name) })).await)
             }
             AuthCall::RoleGet(role) => {
-                text(auth.role_get(self.ask(pb::AuthRoleGetRequest { role: own(role) })).await)
+                text(auth.role_get(self.request(pb::AuthRoleGetRequest { role: own(role) })).await)
             }
-            AuthCall::RoleList => text(auth.role_list(self.ask(pb::AuthRoleListRequest {})).await),
+            AuthCall::RoleList => {
+                text(auth.role_list(self.request(pb::AuthRoleListRequest {})).await)
+            }
             AuthCall::RoleDelete(role) => {
                 let request = pb::AuthRoleDeleteRequest { role: own(role) };
-                text(auth.role_delete(self.ask(request)).await)
+                text(auth.role_delete(self.request(request)).await)
             }
-            AuthCall::Grant(request) => text(auth.role_grant_permission(self.ask(request)).await),
-            AuthCall::Revoke(request) => text(auth.role_revoke_permission(self.ask(request)).await),
+            AuthCall::Grant(request) => {
+                text(auth.role_grant_permission(self.request(request)).await)
+            }
+            AuthCall::Revoke(request) => {
+                text(auth.role_revoke_permission(self.request(request)).await)
+            }
         }
     }
 
     async fn range_stream(&self, request: pb::RangeRequest) -> String {
-        let mut stream = match self.kv().range_stream(self.ask(request)).await {
+        let mut stream = match self.kv().range_stream(self.request(request)).await {
             Ok(stream) => stream.into_inner(),
             Err(status) => return error_text(&status),
         };
@@ -287,7 +308,7 @@ impl Wire {
 
     async fn keep_alive(&self, id: i64) -> String {
         let requests = tokio_stream::iter([pb::LeaseKeepAliveRequest { id }]);
-        match self.lease().lease_keep_alive(self.ask(requests)).await {
+        match self.lease().lease_keep_alive(self.request(requests)).await {
             Ok(stream) => match stream.into_inner().message().await {
                 Ok(message) => format!("{message:?}"),
                 Err(status) => error_text(&status),
@@ -301,7 +322,7 @@ impl Wire {
         use tokio_stream::StreamExt;
         let open = tokio_stream::iter(requests).chain(tokio_stream::pending());
         let mut client = WatchClient::new(self.channel.clone());
-        let mut stream = match client.watch(self.ask(open)).await {
+        let mut stream = match client.watch(self.request(open)).await {
             Ok(stream) => stream.into_inner(),
             Err(status) => return error_text(&status),
         };

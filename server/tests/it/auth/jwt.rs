@@ -3,7 +3,7 @@
 use super::pair::{NOBODY, Pair, add_user, auth, grant};
 use crate::wire::{AuthCall, Call};
 use AuthCall::{Enable, GrantRole, Login, RoleAdd, UserGet};
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, Pkcs8V2Der, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair,
