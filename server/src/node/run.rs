@@ -10,8 +10,8 @@ use super::peer_door;
 use super::signals::StopSignals;
 use super::state::open_backend;
 use crate::api::{
-    Bound, Context, Door, Forwarded, HttpOptions, Limits, Listener, LoginOptions, Opening,
-    Shards, SharedContext,
+    Bound, Context, Door, Forwarded, HttpOptions, Limits, Listener, LoginOptions, Opening, Shards,
+    SharedContext,
 };
 use crate::apply::{Applier, Outcome, State};
 use crate::auth::AuthStore;
