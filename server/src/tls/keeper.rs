@@ -187,3 +187,72 @@ fn digest(files: &[PathBuf], contents: &Contents) -> [u8; 32] {
     }
     sha.finalize().into()
 }
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+    use crate::tls::{Allowed, Pair, Version};
+    use testbed::{Leaf, Pki};
+
+    fn open(pair: &testbed::Pair) -> Arc<TlsKeeper> {
+        let options = TlsOptions {
+            door: "client",
+            pair: Pair { cert: pair.cert.clone(), key: pair.key.clone() },
+            calling_pair: None,
+            trusted_ca: None,
+            client_cert_auth: false,
+            crl: None,
+            allowed: Allowed::Any,
+            cipher_suites: Vec::new(),
+            min_version: Version::Tls12,
+            max_version: Version::Tls13,
+            is_self_signed: false,
+            checks_address: false,
+            server_name: None,
+        };
+        TlsKeeper::open(options, Metrics::new()).unwrap()
+    }
+
+    /// A change is seen by the very next handshake, and the metrics tell of it.
+    #[test]
+    fn the_next_handshake_sees_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(folder.path()).unwrap();
+        let leaf = Leaf { file: "server", ..Leaf::default() };
+        let keeper = open(&pki.issue(&leaf).unwrap());
+        let before = keeper.material();
+        assert!(Arc::ptr_eq(&before, &keeper.material()), "nothing has changed");
+        pki.issue(&leaf).unwrap();
+        assert!(!Arc::ptr_eq(&before, &keeper.material()));
+        let reloads = &keeper.metrics.tls_reloads;
+        assert_eq!(reloads.with_label_values(&["client", "success"]).get(), 1);
+    }
+
+    /// Files that cannot be used change nothing, however often they are looked at, and are counted once when they have
+    /// rested; the next good ones are taken.
+    #[test]
+    fn bad_files_change_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(folder.path()).unwrap();
+        let leaf = Leaf { file: "server", ..Leaf::default() };
+        let pair = pki.issue(&leaf).unwrap();
+        let keeper = open(&pair);
+        let before = keeper.material();
+        std::fs::write(&pair.key, "no key").unwrap();
+        assert!(Arc::ptr_eq(&before, &keeper.material()));
+        let failures =
+            || keeper.metrics.tls_reloads.with_label_values(&["client", "failure"]).get();
+        let start = std::time::Instant::now();
+        while failures() == 0 {
+            assert!(start.elapsed() < Duration::from_secs(60), "never told");
+            assert!(Arc::ptr_eq(&before, &keeper.material()));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        for _ in 0..10 {
+            keeper.material();
+        }
+        assert_eq!(failures(), 1);
+        pki.issue(&leaf).unwrap();
+        assert!(!Arc::ptr_eq(&before, &keeper.material()));
+    }
+}

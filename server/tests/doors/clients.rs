@@ -134,3 +134,78 @@ fn one_port_speaks_both() {
         }
     }
 }
+
+/// With `--listen-client-http-urls` the client URLs take calls alone, over HTTP/2, and pages are elsewhere; revoked
+/// certificates are refused at both (GHSA-3wh4-j44w-pg92).
+#[test]
+fn calls_and_pages_may_have_ports_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::new(&folder.path().join("pki")).unwrap();
+    let (good, revoked) = (pki.client("good").unwrap(), pki.client("revoked").unwrap());
+    let list = pki.revoke("revoked.crl", &[&revoked]).unwrap();
+    let ca = pki.ca();
+    for program in [ours(), etcd()] {
+        let kind = if program == ours() { "ours" } else { "etcd" };
+        let http = testbed::free_ports(1).unwrap()[0];
+        let mut args = vec![
+            "--listen-client-urls=https://127.0.0.1:{client}".to_owned(),
+            "--advertise-client-urls=https://127.0.0.1:{client}".to_owned(),
+            format!("--listen-client-http-urls=https://127.0.0.1:{http}"),
+            "--listen-peer-urls=https://127.0.0.1:{peer}".to_owned(),
+            "--initial-advertise-peer-urls=https://127.0.0.1:{peer}".to_owned(),
+            format!("--initial-cluster={kind}=https://127.0.0.1:{{peer}}"),
+            format!("--client-crl-file={}", list.display()),
+        ];
+        args.extend(pki.server_flags().unwrap());
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let member = Lone::new(&program, folder.path(), kind, &args).started();
+        let calls = format!("https://127.0.0.1:{}", member.client);
+        let pages = format!("https://127.0.0.1:{http}/health");
+        let ask = |pair: &testbed::Pair| {
+            let mut flags = flags(std::slice::from_ref(&calls), &pki, Some(pair));
+            flags[2] = "--command-timeout=3s".to_owned();
+            let page = ["-sS", "--max-time", "10", "--cacert", ca.to_str().unwrap(), "--cert"];
+            let (cert, key) = (pair.cert.to_str().unwrap(), pair.key.to_str().unwrap());
+            let page = [&page[..], &[cert, "--key", key, &pages]].concat();
+            let page: Vec<String> = page.iter().map(|arg| (*arg).to_owned()).collect();
+            let put = etcdctl(Version::V3_7_1, &flags, "put a b").code;
+            (put, run(Path::new("curl"), &page))
+        };
+        let (put, page) = ask(&good);
+        assert_eq!((put, page.good().as_str()), (0, r#"{"health":"true","reason":""}"#), "{kind}");
+        let (put, page) = ask(&revoked);
+        assert!(put != 0 && page.code != 0, "{kind}: {put} {page:?}");
+        let log = member.process.log_text();
+        for traffic in [r#""traffic":"grpc""#, r#""traffic":"http""#] {
+            assert!(log.contains(traffic), "{kind}: no {traffic} in {log}");
+        }
+        let page = format!("{calls}/health");
+        let args = ["-sS", "--max-time", "10", "--http1.1", "--cacert", ca.to_str().unwrap()];
+        let (cert, key) = (good.cert.to_str().unwrap(), good.key.to_str().unwrap());
+        let args = [&args[..], &["--cert", cert, "--key", key, &page]].concat();
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let answer = run(Path::new("curl"), &args);
+        assert!(!answer.out.contains("health"), "{kind}: pages on the port for calls: {answer:?}");
+    }
+}
+
+/// With `--client-cert-auth` the CommonName is the user's name: root may, a name without a user may not.
+#[test]
+fn common_names_are_users() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::new(&folder.path().join("pki")).unwrap();
+    let (root, nobody) = (pki.client("root").unwrap(), pki.client("nobody").unwrap());
+    for program in [ours(), etcd()] {
+        let kind = if program == ours() { "ours" } else { "etcd" };
+        let cluster = secure_cluster(&program, 1, &folder.path().join(kind), &pki);
+        let urls = cluster.client_urls();
+        let ask =
+            |pair, line: &str| etcdctl(Version::V3_7_1, &flags(&urls, &pki, Some(pair)), line);
+        for line in ["user add root --no-password", "user grant-role root root", "auth enable"] {
+            ask(&root, line).good();
+        }
+        assert_eq!(ask(&root, "put a b").good(), "OK\n", "{kind}");
+        let answer = ask(&nobody, "put a b");
+        assert!(answer.err.contains("permission denied"), "{kind}: {answer:?}");
+    }
+}

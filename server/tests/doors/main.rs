@@ -11,4 +11,5 @@ mod crowd;
 mod refusals;
 mod rotation;
 mod start;
+mod tools;
 mod wire;

@@ -28,6 +28,7 @@ fn authorities_change_without_a_failed_call() {
     };
     put(&old_client).good();
     assert_ne!(put_quick(&cluster.client_urls(), &both, &new_client), 0);
+    let traffic = Traffic::start(&cluster.client_urls(), &both, &old_client);
     let replace = |path: &std::path::Path, text: &str| {
         let next = path.with_extension("next");
         fs::write(&next, text).unwrap();
@@ -60,7 +61,10 @@ fn authorities_change_without_a_failed_call() {
     put(&new_client).good();
     assert_ne!(server_cert, fs::read_to_string(&server).unwrap());
 
-    // 4. The old authority is gone.
+    // 4. The old authority is gone. Nobody has noticed anything until now.
+    let calls = traffic.stop();
+    assert!(calls > 20, "only {calls} calls were made meanwhile");
+    let traffic = Traffic::start(&cluster.client_urls(), &both, &new_client);
     replace(&ca, &new_ca);
     put(&new_client).good();
     assert_ne!(put_quick(&cluster.client_urls(), &both, &old_client), 0);
@@ -74,9 +78,72 @@ fn authorities_change_without_a_failed_call() {
         ];
         etcdctl(Version::V3_7_1, &flags, "put a b").good();
     }
+    traffic.stop();
     for member in &cluster.members {
         let log = member.process.log_text();
         assert!(log.contains("reloaded TLS files"), "{log}");
+    }
+    // Peers that meet anew do so with the new certificates.
+    let mut cluster = cluster;
+    for n in 0..3 {
+        cluster.members[n].process.stop(std::time::Duration::from_secs(30)).unwrap();
+        cluster.members[n].process.start().unwrap();
+        cluster.members[n].process.wait_ready(std::time::Duration::from_secs(60)).unwrap();
+    }
+    assert_eq!(put_quick(&cluster.client_urls(), &both, &new_client), 0);
+}
+
+/// Puts that never end: over one connection that is kept, and over a new one each time. None may fail.
+struct Traffic {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    callers: Vec<std::thread::JoinHandle<usize>>,
+}
+
+impl Traffic {
+    fn start(urls: &[String], ca: &std::path::Path, pair: &testbed::Pair) -> Traffic {
+        use std::sync::atomic::Ordering;
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let caller = |keeps: bool| {
+            let mut config = quorate_client::Config::new(urls.iter().cloned());
+            config.dial_timeout = std::time::Duration::from_secs(20);
+            config.request_timeout = Some(std::time::Duration::from_secs(30));
+            config.tls = Some(quorate_client::Tls {
+                ca: Some(ca.to_owned()),
+                cert: Some(pair.cert.clone()),
+                key: Some(pair.key.clone()),
+                ..Default::default()
+            });
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                let mut runtime = tokio::runtime::Builder::new_current_thread();
+                let runtime = runtime.enable_all().build().unwrap();
+                runtime.block_on(async move {
+                    let mut client = quorate_client::Client::connect(config.clone()).await.unwrap();
+                    let mut calls = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        if !keeps {
+                            client = quorate_client::Client::connect(config.clone()).await.unwrap();
+                        }
+                        let put = quorate_proto::etcdserverpb::PutRequest {
+                            key: "traffic".into(),
+                            value: "v".into(),
+                            ..Default::default()
+                        };
+                        client.kv().put(put).await.expect("no call fails");
+                        calls += 1;
+                    }
+                    calls
+                })
+            })
+        };
+        let callers = vec![caller(true), caller(false)];
+        Traffic { stop, callers }
+    }
+
+    /// How many calls there were; each succeeded.
+    fn stop(self) -> usize {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.callers.into_iter().map(|caller| caller.join().expect("no call failed")).sum()
     }
 }
 

@@ -70,6 +70,37 @@ fn auto_tls() {
     }
 }
 
+/// Three members with made-up certificates on both sides find each other.
+#[test]
+fn members_meet_with_made_up_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::new(&folder.path().join("pki")).unwrap();
+    let program = ours();
+    // The flags of the test's own authority are taken back.
+    let extra = ["", "peer-"].map(|door| {
+        let auth = if door.is_empty() { "client-cert-auth" } else { "peer-client-cert-auth" };
+        vec![
+            format!("--{door}cert-file="),
+            format!("--{door}key-file="),
+            format!("--{door}trusted-ca-file="),
+            format!("--{auth}=false"),
+            format!("--{door}auto-tls"),
+        ]
+    });
+    let extra = extra.concat();
+    let plan =
+        testbed::Plan { program: &program, members: 3, folder: folder.path(), extra: &extra };
+    let cluster = testbed::Cluster::start_tls(&plan, &pki).unwrap();
+    for url in cluster.client_urls() {
+        let skip = vec![
+            format!("--endpoints={url}"),
+            "--insecure-skip-tls-verify".to_owned(),
+            "--insecure-transport=false".to_owned(),
+        ];
+        assert_eq!(etcdctl(Version::V3_7_1, &skip, "put a b").good(), "OK\n");
+    }
+}
+
 /// Versions and suites are those that were asked for, as with etcd.
 #[test]
 fn versions_and_suites() {
