@@ -18,7 +18,10 @@ fn main() -> ExitCode {
         Ok(Invocation::Restore(args)) => node::restore(&args).context("failed to restore"),
         Ok(Invocation::Serve(values, warnings)) => match Config::from_values(&values) {
             Ok(config) => {
-                logging::open(&config);
+                if let Err(error) = logging::open(&config.log) {
+                    eprintln!("quorate-server: {error}");
+                    return ExitCode::FAILURE;
+                }
                 for warning in warnings {
                     tracing::warn!("{warning}");
                 }

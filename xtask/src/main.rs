@@ -35,6 +35,8 @@ enum Command {
     Check(check::Options),
     /// The whole product on this machine, with the dashboard; leaves nothing behind
     Demo(demo::Options),
+    /// Writes docs/flags.md from the server's tables
+    Flags,
     /// The .deb and .rpm of the server and of the tools
     Package(package::Options),
     /// Puts real etcd 3.7.1, 3.5.1 and 3.4.23 under target/reference
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Flags => check::write_flag_page(),
         Command::Package(options) => package::run(&options),
         Command::Reference(options) => reference::run(&options),
         Command::Soak(options) => soak::run(&options),

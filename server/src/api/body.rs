@@ -1,5 +1,6 @@
 //! Bodies of calls, from a socket or made here, and of answers: a page, or a stream whose end is counted by its code.
 
+use super::budget::Share;
 use super::leaderless::Leaderless;
 use super::methods::Method;
 use crate::metrics::Metrics;
@@ -160,7 +161,30 @@ pub enum DoorBody {
         is_counted: AtomicBool,
         /// Ends a stream whose caller wants a leader.
         leaderless: Option<Leaderless>,
+        /// Holds a large answer's part of the budget, and hands the answer out in pieces.
+        paced: Option<Paced>,
     },
+}
+
+/// A large answer on its way: in pieces, so that what the client has not taken yet is still known to wait here.
+#[derive(Debug)]
+pub struct Paced {
+    _share: Share,
+    rest: Bytes,
+}
+
+/// Bytes of a piece; a connection buffers one or two of them.
+const PIECE_BYTES: usize = 64 * 1024;
+
+impl Paced {
+    /// An answer that has this share.
+    pub(super) fn new(share: Share) -> Paced {
+        Paced { _share: share, rest: Bytes::new() }
+    }
+
+    fn piece(&mut self) -> Frame<Bytes> {
+        Frame::data(self.rest.split_to(PIECE_BYTES.min(self.rest.len())))
+    }
 }
 
 impl DoorBody {
@@ -179,8 +203,9 @@ impl DoorBody {
         body: tonic::body::Body,
         counters: Arc<CallCounters>,
         leaderless: Option<Leaderless>,
+        paced: Option<Paced>,
     ) -> DoorBody {
-        DoorBody::Counted { body, counters, is_counted: AtomicBool::new(false), leaderless }
+        DoorBody::Counted { body, counters, is_counted: AtomicBool::new(false), leaderless, paced }
     }
 }
 
@@ -203,7 +228,10 @@ impl Body for DoorBody {
         match self.get_mut() {
             DoorBody::Page(page) => Pin::new(page).poll_frame(cx).map_err(|never| match never {}),
             DoorBody::Plain(body) => Pin::new(body).poll_frame(cx),
-            DoorBody::Counted { body, counters, is_counted, leaderless } => {
+            DoorBody::Counted { body, counters, is_counted, leaderless, paced } => {
+                if let Some(paced) = paced.as_mut().filter(|paced| !paced.rest.is_empty()) {
+                    return Poll::Ready(Some(Ok(paced.piece())));
+                }
                 if is_counted.load(Ordering::Relaxed) {
                     return Poll::Ready(None);
                 }
@@ -225,7 +253,13 @@ impl Body for DoorBody {
                         None => counters.sent.inc(),
                     }
                 }
-                polled
+                match (polled, paced) {
+                    (Poll::Ready(Some(Ok(frame))), Some(paced)) if frame.is_data() => {
+                        paced.rest = frame.into_data().unwrap_or_default();
+                        Poll::Ready(Some(Ok(paced.piece())))
+                    }
+                    (polled, _) => polled,
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use super::forward::{self, ForwardKind};
 use super::status;
 use crate::cluster::{ChangeCheck, ConfChangeContext, Member, check_change, to_wire};
 use crate::raft::ProposeError;
+use futures::future::BoxFuture;
 use prost::Message;
 use quorate_etcd_files::ids;
 use quorate_proto::errors::EtcdError;
@@ -82,9 +83,16 @@ async fn propose(
 }
 
 /// A learner may vote once it has nine tenths of the leader's log.
-fn is_in_sync(context: &Context, id: u64) -> bool {
+pub fn is_in_sync(context: &Context, id: u64) -> bool {
     let matched = context.raft.match_indexes().get(&id).copied().unwrap_or_default();
     matched.saturating_mul(10) >= context.raft.status().last_index.saturating_mul(9)
+}
+
+/// Promotes a learner for the member itself, which needs nobody's permission.
+pub fn promote_learner(context: SharedContext, id: u64) -> BoxFuture<'static, Result<(), String>> {
+    Box::pin(async move {
+        promote_here(&context, id).await.map_err(|status| status.message().to_owned())
+    })
 }
 
 /// Promotes a learner; only the leader knows how far it is.

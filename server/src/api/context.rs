@@ -2,6 +2,7 @@
 
 use super::auth_caller::LoginOptions;
 use super::auth_passwords::Passwords;
+use super::budget::AnswerBudget;
 use super::status;
 use crate::apply::{Outcome, Reply, State};
 use crate::clock::SharedClock;
@@ -40,6 +41,8 @@ pub struct Limits {
     pub election: Duration,
     /// Time a write waits for its answer.
     pub request_timeout: Duration,
+    /// Feature gate `StopGRPCServiceOnDefrag`: health says no during a defragmentation.
+    pub stops_service_on_defrag: bool,
 }
 
 /// What is served beside gRPC, and to whom; the names are those of the flags.
@@ -61,6 +64,8 @@ pub struct Context {
     pub state: Arc<State>,
     /// Limits and times.
     pub limits: Limits,
+    /// Memory of large answers.
+    pub answers: AnswerBudget,
     /// How callers prove who they are.
     pub login: LoginOptions,
     /// What hashes and checks passwords.

@@ -5,7 +5,8 @@
 //! oversized message, slow-call warnings. Handlers see only requests that may be served.
 
 use super::access::Access;
-use super::body::{CallBody, CallCounters, DoorBody};
+use super::body::{CallBody, CallCounters, DoorBody, Paced};
+use super::budget::Share;
 use super::context::SharedContext;
 use super::gateway::{Calls, Gateway, SchemaError};
 use super::identity::CertificateName;
@@ -307,7 +308,8 @@ fn counted(
         return response.map(DoorBody::plain);
     }
     let counters = Arc::clone(&entry.counters);
-    response.map(|body| DoorBody::counted(body, counters, leaderless))
+    let paced = response.extensions_mut().remove::<Share>().map(Paced::new);
+    response.map(|body| DoorBody::counted(body, counters, leaderless, paced))
 }
 
 /// tonic says OUT_OF_RANGE in words of its own; clients know grpc-go's RESOURCE_EXHAUSTED.

@@ -27,8 +27,10 @@ impl HealthApi {
 }
 
 fn serving(context: &SharedContext) -> HealthCheckResponse {
-    let status =
-        if *context.stop.borrow() { ServingStatus::NotServing } else { ServingStatus::Serving };
+    let is_defragmenting =
+        context.limits.stops_service_on_defrag && context.metrics.defrag_inflight.get() > 0;
+    let is_serving = !*context.stop.borrow() && !is_defragmenting;
+    let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
     HealthCheckResponse { status: status as i32 }
 }
 

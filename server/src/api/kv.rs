@@ -1,11 +1,14 @@
 //! The KV service (`reference/etcd-api.md`, section 5).
 
 use super::auth_caller::Credentials;
+use super::budget::attach;
 use super::checks;
 use super::context::SharedContext;
 use super::status;
 use crate::apply::{Judge, Reply, read_only_txn};
 use crate::auth::{Access, Caller};
+use crate::mvcc::RangeResult;
+use prost::Message;
 use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::kv_server::Kv;
 use quorate_proto::etcdserverpb::request_op::Request as Op;
@@ -34,23 +37,29 @@ impl KvApi {
         KvApi { context }
     }
 
-    async fn read(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
+    async fn read(&self, request: RangeRequest) -> Result<Response<RangeResponse>, Status> {
         let store = self.context.state.store();
         let is_small = request.range_end.is_empty()
             || (request.limit > 0 && request.limit <= INLINE_LIMIT_MAX && !request.count_only);
-        let result = if is_small {
-            store.range(&request)
-        } else {
-            let read = tokio::task::spawn_blocking(move || store.range(&request)).await;
-            read.map_err(|error| Status::internal(error.to_string()))?
-        };
-        let result = result.map_err(|error| status::from_mvcc(&error))?;
-        Ok(RangeResponse {
+        if is_small {
+            let result = store.range(&request).map_err(|error| status::from_mvcc(&error))?;
+            return Ok(Response::new(self.response(result)));
+        }
+        let reading = self.context.answers.read().await?;
+        let read = tokio::task::spawn_blocking(move || store.range(&request)).await;
+        let result = read.map_err(|error| Status::internal(error.to_string()))?;
+        let response = self.response(result.map_err(|error| status::from_mvcc(&error))?);
+        let share = reading.share(response.encoded_len()).await?;
+        Ok(attach(Response::new(response), share))
+    }
+
+    fn response(&self, result: RangeResult) -> RangeResponse {
+        RangeResponse {
             header: self.context.header(result.revision),
             kvs: result.kvs,
             more: result.more,
             count: result.count,
-        })
+        }
     }
 
     async fn check_read(&self, request: &RangeRequest) -> Result<(), Status> {
@@ -79,13 +88,14 @@ impl KvApi {
         &self,
         credentials: &Credentials,
         request: TxnRequest,
-    ) -> Result<TxnResponse, Status> {
+    ) -> Result<Response<TxnResponse>, Status> {
         let is_serializable = ops(&request)
             .all(|op| matches!(&op.request, Some(Op::RequestRange(range)) if range.serializable));
         if !is_serializable {
             self.context.linearize().await?;
         }
         let caller = self.context.judge(credentials, |judge| judge.txn(&request)).await?;
+        let reading = self.context.answers.read().await?;
         let store = self.context.state.store();
         let read = move || store.read(|view| read_only_txn(view, &request));
         let read = tokio::task::spawn_blocking(read).await;
@@ -94,7 +104,8 @@ impl KvApi {
         self.context.check_unchanged(&caller)?;
         let revision = response.header.as_ref().map_or(0, |header| header.revision);
         response.header = self.context.header(revision);
-        Ok(response)
+        let share = reading.share(response.encoded_len()).await?;
+        Ok(attach(Response::new(response), share))
     }
 }
 
@@ -136,7 +147,7 @@ impl Kv for KvApi {
         let caller = self.judge_read(&credentials, &request).await?;
         let response = self.read(request).await?;
         self.context.check_unchanged(&caller)?;
-        Ok(Response::new(response))
+        Ok(response)
     }
 
     type RangeStreamStream =
@@ -193,7 +204,7 @@ impl Kv for KvApi {
         let request = request.into_inner();
         checks::check_txn(&request, self.context.limits.txn_ops_max)?;
         if is_read_only(&request) {
-            return Ok(Response::new(self.read_txn(&credentials, request).await?));
+            return self.read_txn(&credentials, request).await;
         }
         self.context.admit(txn_cost(&request)).await?;
         let proposal = InternalRaftRequest { txn: Some(request), ..InternalRaftRequest::default() };

@@ -3,7 +3,7 @@
 use super::context::SharedContext;
 use super::{snapshot, status};
 use crate::apply::Reply;
-use crate::types::{ETCD_VERSION, QUOTA_BYTES_DEFAULT, STORAGE_VERSION};
+use crate::types::{ETCD_VERSION, QUOTA_BYTES_DEFAULT};
 use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::alarm_request::AlarmAction;
 use quorate_proto::etcdserverpb::downgrade_request::DowngradeAction;
@@ -14,6 +14,7 @@ use quorate_proto::etcdserverpb::{
     HashResponse, InternalRaftRequest, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest,
     SnapshotResponse, StatusRequest, StatusResponse,
 };
+use quorate_proto::membershippb::DowngradeInfoSetRequest;
 use std::pin::Pin;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
@@ -106,7 +107,7 @@ impl Maintenance for MaintenanceApi {
             errors,
             db_size_in_use: sizes.in_use_bytes.cast_signed(),
             is_learner: context.state.cluster.is_local_learner(),
-            storage_version: STORAGE_VERSION.to_owned(),
+            storage_version: context.state.storage_version(),
             db_size_quota: if quota == 0 { QUOTA_BYTES_DEFAULT } else { quota },
             downgrade_info: Some(DowngradeInfo {
                 enabled: downgrade.enabled,
@@ -201,32 +202,65 @@ impl Maintenance for MaintenanceApi {
         let Ok(action) = DowngradeAction::try_from(request.action) else {
             return Err(Status::unknown("etcdserver: unknown method"));
         };
-        match action {
-            DowngradeAction::Validate | DowngradeAction::Enable => {
-                self.check_downgrade(&request.version)?;
-                // Quorate has one storage format and no older binary to go down to: the way back is a snapshot.
-                Err(EtcdError::InvalidDowngradeTargetVersion.into())
+        let info = match action {
+            DowngradeAction::Validate => {
+                self.check_downgrade(&request.version).await?;
+                None
+            }
+            DowngradeAction::Enable => {
+                let ver = self.check_downgrade(&request.version).await?;
+                tracing::info!(target_version = ver, "downgrade is enabled");
+                Some(DowngradeInfoSetRequest { enabled: true, ver })
             }
             DowngradeAction::Cancel => {
-                let version = self.context.state.cluster.version().unwrap_or_default();
-                let version =
-                    version.rsplit_once('.').map(|(short, _)| short.to_owned()).unwrap_or_default();
-                Ok(Response::new(DowngradeResponse { header: self.context.header_now(), version }))
+                self.context.linearize().await?;
+                let is_enabled = self.context.state.cluster.downgrade().enabled;
+                if !is_enabled {
+                    let error = EtcdError::NoInflightDowngrade.text();
+                    tracing::warn!(error, "failed to cancel downgrade");
+                }
+                is_enabled.then(DowngradeInfoSetRequest::default)
             }
+        };
+        if let Some(info) = info {
+            let downgrade_info_set = Some(info);
+            let proposal = InternalRaftRequest { downgrade_info_set, ..Default::default() };
+            self.context.propose_done(proposal).await?;
         }
+        let version = self.context.state.cluster.version().unwrap_or_default();
+        let version = version.rsplit_once('.').map(|(short, _)| short.to_owned());
+        let version = version.unwrap_or_default();
+        Ok(Response::new(DowngradeResponse { header: self.context.header_now(), version }))
+    }
+}
+
+/// Major and minor of `X.Y` or `X.Y.Z`.
+fn major_minor(version: &str) -> Option<(u64, u64)> {
+    let parts: Vec<u64> = version.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+    match parts[..] {
+        [major, minor] | [major, minor, _] => Some((major, minor)),
+        _ => None,
     }
 }
 
 impl MaintenanceApi {
-    fn check_downgrade(&self, version: &str) -> Result<(), EtcdError> {
-        let mut parts = version.split('.').map(str::parse::<u64>);
-        let is_version = parts.clone().count() >= 2 && parts.all(|part| part.is_ok());
-        if !is_version {
-            return Err(EtcdError::WrongDowngradeTargetVersionFormat);
+    /// Checks a target and returns it as the log wants it: the line below the cluster's, and one at a time.
+    async fn check_downgrade(&self, version: &str) -> Result<String, Status> {
+        let Some(target) = major_minor(version) else {
+            return Err(EtcdError::WrongDowngradeTargetVersionFormat.into());
+        };
+        self.context.linearize().await?;
+        let cluster = &self.context.state.cluster;
+        let now = cluster.version();
+        let Some((major, minor)) = now.as_deref().and_then(major_minor) else {
+            return Err(EtcdError::ClusterVersionUnavailable.into());
+        };
+        if Some(target) != minor.checked_sub(1).map(|minor| (major, minor)) {
+            return Err(EtcdError::InvalidDowngradeTargetVersion.into());
         }
-        if self.context.state.cluster.version().is_none() {
-            return Err(EtcdError::ClusterVersionUnavailable);
+        if cluster.downgrade().enabled {
+            return Err(EtcdError::DowngradeInProgress.into());
         }
-        Ok(())
+        Ok(format!("{}.{}.0", target.0, target.1))
     }
 }

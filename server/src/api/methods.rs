@@ -108,6 +108,7 @@ pub const METHODS: &[Method] = &[
         on_learner: false,
     },
     unary("/v3electionpb.Election/Resign"),
-    Method { path: "/grpc.health.v1.Health/Check", shape: Shape::Unary, on_learner: true },
-    Method { path: "/grpc.health.v1.Health/Watch", shape: Shape::ServerStream, on_learner: true },
+    // etcd's interceptor makes no exception for health: a learner does not tell.
+    unary("/grpc.health.v1.Health/Check"),
+    Method { path: "/grpc.health.v1.Health/Watch", shape: Shape::ServerStream, on_learner: false },
 ];

@@ -9,6 +9,7 @@ mod auth_caller;
 mod auth_passwords;
 mod authority;
 mod body;
+mod budget;
 mod checks;
 mod cluster;
 mod conduct;
@@ -38,6 +39,8 @@ mod watch_rights;
 
 pub use auth_caller::{LoginOptions, TokenKind};
 pub use auth_passwords::Passwords;
+pub use budget::AnswerBudget;
+pub use cluster::{is_in_sync, promote_learner};
 pub use context::{Context, HttpOptions, Limits, SharedContext};
 pub use door::{Door, Serves};
 pub use forward::Forwarded;

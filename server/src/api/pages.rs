@@ -2,7 +2,7 @@
 
 use super::context::{Context, SharedContext};
 use super::door::Serves;
-use crate::types::{ETCD_VERSION, STORAGE_VERSION};
+use crate::types::ETCD_VERSION;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -154,8 +154,9 @@ async fn health_fault(context: &Context, query: &Query) -> Option<String> {
 
 fn version(context: &Context) -> Response<Bytes> {
     let cluster = context.state.cluster.version().unwrap_or_else(|| "not_decided".to_owned());
+    let storage = context.state.storage_version();
     let body = format!(
-        r#"{{"etcdserver":"{ETCD_VERSION}","etcdcluster":"{cluster}","storage":"{STORAGE_VERSION}"}}"#
+        r#"{{"etcdserver":"{ETCD_VERSION}","etcdcluster":"{cluster}","storage":"{storage}"}}"#
     );
     page(StatusCode::OK, "application/json", body)
 }

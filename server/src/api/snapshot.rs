@@ -4,7 +4,6 @@
 
 use super::context::{Context, SharedContext};
 use crate::storage::Image;
-use crate::types::STORAGE_VERSION;
 use quorate_proto::etcdserverpb::SnapshotResponse;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
@@ -54,6 +53,7 @@ fn send_image(
         remaining: size,
         digest: Sha256::new(),
         blob: Vec::with_capacity(BLOB_BYTES),
+        version: context.state.storage_version(),
     };
     image.write(&mut blobs)?;
     blobs.finish()?;
@@ -66,6 +66,8 @@ struct Blobs<'a> {
     remaining: u64,
     digest: Sha256,
     blob: Vec<u8>,
+    /// Storage version of what is sent.
+    version: String,
 }
 
 impl Blobs<'_> {
@@ -75,7 +77,7 @@ impl Blobs<'_> {
             header: None,
             remaining_bytes: self.remaining,
             blob: blob.into(),
-            version: STORAGE_VERSION.to_owned(),
+            version: self.version.clone(),
         };
         let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone");
         self.sender.blocking_send(Ok(message)).map_err(gone)

@@ -5,7 +5,8 @@ use crate::auth::AuthStore;
 use crate::cluster::ClusterState;
 use crate::lease::Lessor;
 use crate::mvcc::Store;
-use crate::storage::Backend;
+use crate::storage::{Backend, Keyspace};
+use crate::types::{STORAGE_VERSION, STORAGE_VERSION_ROW};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -50,6 +51,13 @@ impl State {
     /// Store revision.
     pub fn revision(&self) -> i64 {
         self.store.load().revision()
+    }
+
+    /// Storage version of the state and of its snapshots, as `X.Y.Z`.
+    pub fn storage_version(&self) -> String {
+        let row = self.backend.get(Keyspace::Meta, STORAGE_VERSION_ROW).ok().flatten();
+        let row = row.and_then(|row| String::from_utf8(row.to_vec()).ok());
+        row.unwrap_or_else(|| STORAGE_VERSION.to_owned())
     }
 
     /// Changes each time a received snapshot has replaced the store.

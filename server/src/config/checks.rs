@@ -1,8 +1,11 @@
 //! From raw values to a checked [`Config`]; every refusal says which flag is wrong and what it must be.
 
-use super::parse::{Source, Values};
+use super::parse::Values;
+use super::reader::{Reader, one_of};
 use super::security::Security;
-use super::{AuthToken, ListenUrl, UrlError, parse_auth_token, parse_duration, parse_url_list};
+use super::{
+    AuthToken, Defence, Discovery, FeatureGates, ListenUrl, LogConfig, UrlError, parse_auth_token,
+};
 use quorate_etcd_files::datadir::{InitialCluster, InitialUrls};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,11 +32,14 @@ pub enum ConfigError {
          (either unset environment variable or disable flag)"
     )]
     Shadowed(String),
-    /// A flag whose effect does not exist yet and whose absence could do harm.
-    #[error(
-        "--{0} is not supported by this release of Quorate ({1}). Leave it out, or stay with etcd for now."
-    )]
-    NotSupported(&'static str, &'static str),
+    /// The configuration file.
+    #[error("configuration file {}: {reason}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A URL list.
     #[error("invalid --{0}: {1}")]
     Urls(&'static str, #[source] UrlError),
@@ -97,9 +103,7 @@ pub struct Config {
     pub auto_compaction_mode: String,
     pub auto_compaction_retention: String,
     pub metrics_extensive: bool,
-    pub log_level: String,
-    pub log_to_stdout: bool,
-    pub log_format_json: bool,
+    pub log: LogConfig,
     pub warning_unary_request_duration: Duration,
     pub warning_apply_duration: Duration,
     pub compaction_batch_limit: usize,
@@ -109,7 +113,9 @@ pub struct Config {
     pub learners_max: usize,
     pub force_new_cluster: bool,
     pub unsafe_no_fsync: bool,
-    pub feature_gates: Vec<(String, bool)>,
+    pub feature_gates: FeatureGates,
+    pub defence: Defence,
+    pub discovery: Option<Discovery>,
     pub auth_token: AuthToken,
     pub bcrypt_cost: u32,
     pub auth_token_ttl: Duration,
@@ -125,112 +131,22 @@ pub struct HttpConfig {
     pub host_whitelist: Vec<String>,
 }
 
-pub(super) struct Reader<'a>(&'a Values);
-
-impl Reader<'_> {
-    pub(super) fn text(&self, flag: &'static str) -> String {
-        self.0.get(flag).map(|(value, _)| value.clone()).unwrap_or_default()
-    }
-
-    /// A comma-separated list without its empty parts.
-    pub(super) fn list(&self, flag: &'static str) -> Vec<String> {
-        let text = self.text(flag);
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        parts.map(str::to_owned).collect()
-    }
-
-    pub(super) fn path(&self, flag: &'static str) -> Option<PathBuf> {
-        Some(self.text(flag)).filter(|path| !path.is_empty()).map(PathBuf::from)
-    }
-
-    /// Listen URLs of a flag that may be empty.
-    fn listen_urls_or_none(&self, flag: &'static str) -> Result<Vec<ListenUrl>, ConfigError> {
-        if self.text(flag).is_empty() { Ok(Vec::new()) } else { self.listen_urls(flag) }
-    }
-
-    fn is_given(&self, flag: &'static str) -> bool {
-        self.0.get(flag).is_some_and(|(_, source)| *source != Source::Default)
-    }
-
-    pub(super) fn switch(&self, flag: &'static str) -> Result<bool, ConfigError> {
-        let value = self.text(flag);
-        match value.as_str() {
-            "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
-            "false" | "0" | "f" | "F" | "FALSE" | "False" => Ok(false),
-            _ => Err(ConfigError::Malformed { flag, value, expected: "true or false is needed" }),
-        }
-    }
-
-    pub(super) fn number<T: std::str::FromStr>(
-        &self,
-        flag: &'static str,
-    ) -> Result<T, ConfigError> {
-        let value = self.text(flag);
-        value.parse().map_err(|_| ConfigError::malformed(flag, &value))
-    }
-
-    /// A number whose 0 stands for another default.
-    fn number_or(&self, flag: &'static str, default: usize) -> Result<usize, ConfigError> {
-        Ok(match self.number(flag)? {
-            0 => default,
-            number => number,
-        })
-    }
-
-    fn time(&self, flag: &'static str) -> Result<Duration, ConfigError> {
-        let value = self.text(flag);
-        let expected = "a duration such as 100ms or 5m is needed";
-        parse_duration(&value).ok_or(ConfigError::Malformed { flag, value, expected })
-    }
-
-    fn time_or(&self, flag: &'static str, default: Duration) -> Result<Duration, ConfigError> {
-        let time = self.time(flag)?;
-        Ok(if time.is_zero() { default } else { time })
-    }
-
-    fn urls(&self, flag: &'static str) -> Result<Vec<ListenUrl>, ConfigError> {
-        parse_url_list(&self.text(flag)).map_err(|error| ConfigError::Urls(flag, error))
-    }
-
-    fn listen_urls(&self, flag: &'static str) -> Result<Vec<ListenUrl>, ConfigError> {
-        let urls = self.urls(flag)?;
-        for url in &urls {
-            url.check_bindable().map_err(|error| ConfigError::Urls(flag, error))?;
-        }
-        Ok(urls)
-    }
-
-    /// Origins between commas: URLs, or `*`.
-    fn origins(&self, flag: &'static str) -> Result<Vec<String>, ConfigError> {
-        let origins = self.list(flag);
-        for origin in origins.iter().filter(|origin| *origin != "*") {
-            parse_url_list(origin).map_err(|error| ConfigError::Urls(flag, error))?;
-        }
-        Ok(origins)
-    }
-
-    fn feature_gates(&self) -> Result<Vec<(String, bool)>, ConfigError> {
-        let text = self.text("feature-gates");
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        parts
-            .map(|part| match part.split_once('=') {
-                Some((name, "true")) => Ok((name.to_owned(), true)),
-                Some((name, "false")) => Ok((name.to_owned(), false)),
-                _ => Err(ConfigError::Malformed {
-                    flag: "feature-gates",
-                    value: part.to_owned(),
-                    expected: "Name=true or Name=false is needed",
-                }),
-            })
-            .collect()
-    }
-}
-
 fn data_dir(read: &Reader<'_>, name: &str) -> PathBuf {
     match read.text("data-dir") {
         dir if dir.is_empty() => PathBuf::from(format!("{name}.etcd")),
         dir => PathBuf::from(dir),
     }
+}
+
+fn check_advertised(read: &Reader<'_>) -> Result<(), ConfigError> {
+    // etcd looks at each flag's shape before it compares any.
+    read.urls("listen-client-urls")?;
+    if read.is_given("listen-client-urls") && !read.is_given("advertise-client-urls") {
+        let text =
+            "--advertise-client-urls is required when --listen-client-urls is set explicitly";
+        return Err(ConfigError::Contradiction(text.to_owned()));
+    }
+    Ok(())
 }
 
 fn http(read: &Reader<'_>) -> Result<HttpConfig, ConfigError> {
@@ -251,20 +167,15 @@ impl Config {
         let name = read.text("name");
         let advertise_peer = read.urls("initial-advertise-peer-urls")?;
         let initial_cluster = initial_cluster(&read, &name, &advertise_peer)?;
-        if read.is_given("listen-client-urls") && !read.is_given("advertise-client-urls") {
-            let text =
-                "--advertise-client-urls is required when --listen-client-urls is set explicitly";
-            return Err(ConfigError::Contradiction(text.to_owned()));
-        }
-        let wal_dir = read.path("wal-dir");
+        check_advertised(&read)?;
         let (heartbeat, election) = timers(&read)?;
         let quota: i64 = read.number("quota-backend-bytes")?;
         let progress = read.time_or("watch-progress-notify-interval", Duration::from_secs(600))?;
-        let log_output = read.text("log-outputs");
+        let feature_gates = FeatureGates::read(&read)?;
         let defrag_megabytes: u64 = read.number("bootstrap-defrag-threshold-megabytes")?;
         let config = Config {
             data_dir: data_dir(&read, &name),
-            wal_dir,
+            wal_dir: read.path("wal-dir"),
             snapshot_count: read.number("snapshot-count")?,
             snapshot_catchup_entries: read.number("snapshot-catchup-entries")?,
             heartbeat,
@@ -297,10 +208,9 @@ impl Config {
             pre_vote: read.switch("pre-vote")?,
             auto_compaction_mode: one_of(&read, "auto-compaction-mode", ["periodic", "revision"])?,
             auto_compaction_retention: read.text("auto-compaction-retention"),
-            metrics_extensive: one_of(&read, "metrics", ["basic", "extensive"])? == "extensive",
-            log_level: read.text("log-level"),
-            log_to_stdout: log_output == "stdout",
-            log_format_json: one_of(&read, "log-format", ["json", "console"])? == "json",
+            // etcd takes any other word for basic.
+            metrics_extensive: read.text("metrics") == "extensive",
+            log: LogConfig::read(&read)?,
             warning_unary_request_duration: read.time("warning-unary-request-duration")?,
             warning_apply_duration: read.time("warning-apply-duration")?,
             compaction_batch_limit: read.number_or("compaction-batch-limit", 1000)?,
@@ -311,21 +221,26 @@ impl Config {
             learners_max: read.number("max-learners")?,
             force_new_cluster: read.switch("force-new-cluster")?,
             unsafe_no_fsync: read.switch("unsafe-no-fsync")?,
-            feature_gates: read.feature_gates()?,
+            defence: Defence::read(&read, &feature_gates)?,
+            discovery: Discovery::read(&read)?,
+            feature_gates,
             auth_token: parse_auth_token(&read.text("auth-token"))?,
             bcrypt_cost: read.number("bcrypt-cost")?,
             auth_token_ttl: Duration::from_secs(read.number_or("auth-token-ttl", 300)? as u64),
             http: http(&read)?,
             name,
         };
-        check_log_output(&log_output)?;
-        config.security.check_urls(
-            &config.listen_peer_urls,
-            &config.listen_client_urls,
-            &config.listen_client_http_urls,
-            &config.listen_metrics_urls,
-        )?;
+        config.check_urls()?;
         Ok(config)
+    }
+
+    fn check_urls(&self) -> Result<(), ConfigError> {
+        self.security.check_urls(
+            &self.listen_peer_urls,
+            &self.listen_client_urls,
+            &self.listen_client_http_urls,
+            &self.listen_metrics_urls,
+        )
     }
 
     /// Time a write waits for its answer: 5 s and two elections.
@@ -348,36 +263,6 @@ impl Config {
     pub fn state_path(&self) -> PathBuf {
         self.data_dir.join("member").join("snap")
     }
-
-    /// Whether a feature gate was switched, or its default.
-    pub fn feature(&self, name: &str, default: bool) -> bool {
-        let given = self.feature_gates.iter().rev().find(|(known, _)| known == name);
-        given.map_or(default, |(_, on)| *on)
-    }
-}
-
-fn one_of<const N: usize>(
-    read: &Reader<'_>,
-    flag: &'static str,
-    allowed: [&'static str; N],
-) -> Result<String, ConfigError> {
-    let value = read.text(flag);
-    if allowed.contains(&value.as_str()) {
-        return Ok(value);
-    }
-    let text =
-        format!("invalid value {value:?} for --{flag}: one of {} is needed", allowed.join(", "));
-    Err(ConfigError::Contradiction(text))
-}
-
-fn check_log_output(output: &str) -> Result<(), ConfigError> {
-    if matches!(output, "default" | "stderr" | "stdout") {
-        return Ok(());
-    }
-    let text = format!(
-        "--log-outputs={output} is not supported by this release: use default, stderr or stdout"
-    );
-    Err(ConfigError::Contradiction(text))
 }
 
 fn timers(read: &Reader<'_>) -> Result<(Duration, Duration), ConfigError> {
@@ -450,7 +335,7 @@ mod tests {
                 vec!["--listen-client-urls=http://127.0.0.1:1"],
                 "--advertise-client-urls is required",
             ),
-            (vec!["--initial-cluster-state=old"], "one of new, existing"),
+            (vec!["--initial-cluster-state=old"], "new or existing"),
             (vec!["--listen-peer-urls=http://example.com:1"], "expected IP in URL for binding"),
             (vec!["--snapshot-count=x"], "whole number"),
         ] {

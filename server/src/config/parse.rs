@@ -1,10 +1,13 @@
 //! Flags and environment in, raw values out: Go's flag syntax on top of clap.
 //!
-//! One or two dashes, `--flag value` or `--flag=value`, bare booleans, the last one of a repeated flag wins.
+//! One or two dashes, `--flag value` or `--flag=value`, bare booleans, the last one of a repeated flag wins. What is
+//! wrong with a flag's shape ends with code 2, as Go's flag package does it, the same in a variable with 1.
 
-use super::{FLAGS, Kind, Support};
+use super::old_spellings::{Meaning, OLD_SPELLINGS, OldSpelling};
+use super::{FLAGS, Flag, Kind, Support, file, parse_duration};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use super::ConfigError;
 
@@ -17,6 +20,8 @@ pub enum Source {
     Flag,
     /// `ETCD_*`.
     Environment,
+    /// `--config-file`.
+    File,
 }
 
 /// Raw values by flag name.
@@ -70,8 +75,8 @@ fn one_line(message: &str) -> String {
 /// for the log, which is not open yet.
 ///
 /// # Errors
-/// An unknown flag, a stray argument, a malformed value, a flag given by both command line and environment, or one
-/// that is not supported yet.
+/// An unknown flag, a stray argument, a malformed value, a flag given by both command line and environment, or a
+/// configuration file that cannot be read.
 pub fn parse(
     args: impl IntoIterator<Item = String>,
     environment: impl IntoIterator<Item = (String, String)>,
@@ -91,8 +96,16 @@ pub fn parse(
         }
         Err(error) => return Err(ConfigError::Syntax(one_line(&error.to_string()))),
     };
+    if let Some(stray) = matches.get_many::<String>(STRAY).and_then(|mut strays| strays.next()) {
+        return Err(ConfigError::Contradiction(format!("{stray:?} is not a valid flag")));
+    }
+    let environment: BTreeMap<String, String> = environment.into_iter().collect();
     let mut warnings = Vec::new();
-    let values = collect(&matches, environment.into_iter().collect(), &mut warnings)?;
+    let values = match config_file(&matches, &environment) {
+        Some(path) => from_file(&path, &mut warnings)?,
+        None => collect(&matches, &environment, &mut warnings)?,
+    };
+    warn_of_ignored(&values, &mut warnings);
     Ok(Invocation::Serve(values, warnings))
 }
 
@@ -119,6 +132,9 @@ fn go_arch() -> &'static str {
     }
 }
 
+/// Where clap puts what is no flag.
+const STRAY: &str = "stray arguments";
+
 fn serve_command() -> Command {
     let mut command = Command::new("quorate-server")
         .about("A replicated key-value store that is a drop-in for etcd v3.7.1")
@@ -135,50 +151,174 @@ fn serve_command() -> Command {
                 .help("Print the version."),
         );
     for flag in FLAGS {
-        let arg = Arg::new(flag.name).long(flag.name).help(flag.help).help_heading(flag.group);
-        let arg =
-            arg.hide(flag.group == "Retired").allow_hyphen_values(true).action(ArgAction::Set);
-        command = command.arg(match flag.kind {
-            Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-            Kind::Text | Kind::Count | Kind::Size | Kind::Time => arg.num_args(1),
-        });
+        let arg = valued(flag.name, flag.kind).help(flag.help).help_heading(flag.group);
+        command = command.arg(arg.hide(flag.group == "Retired"));
     }
-    command
+    for old in OLD_SPELLINGS {
+        command = command.arg(valued(old.name, old.kind).hide(true));
+    }
+    let stray = Arg::new(STRAY).num_args(0..).trailing_var_arg(true).hide(true);
+    command.arg(stray)
+}
+
+fn valued(name: &'static str, kind: Kind) -> Arg {
+    let arg = Arg::new(name).long(name).allow_hyphen_values(true).action(ArgAction::Set);
+    match kind {
+        Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Kind::Text | Kind::Count | Kind::Size | Kind::Time => arg.num_args(1),
+    }
+}
+
+/// The configuration file, if one is named.
+fn config_file(matches: &ArgMatches, environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let flag = matches.get_one::<String>("config-file").cloned();
+    let path = flag.filter(|path| !path.is_empty());
+    let path = path.or_else(|| environment.get("ETCD_CONFIG_FILE").cloned());
+    path.filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+fn defaults() -> Values {
+    let default = |flag: &Flag| (flag.name, (flag.default.to_owned(), Source::Default));
+    FLAGS.iter().map(default).collect()
+}
+
+fn from_file(path: &Path, warnings: &mut Vec<String>) -> Result<Values, ConfigError> {
+    let mut values = defaults();
+    warnings.push(format!(
+        "loaded server configuration from {}, other configuration command line flags and environment variables will \
+         be ignored if provided",
+        path.display()
+    ));
+    file::read(path, &mut values, warnings)?;
+    Ok(values)
+}
+
+fn variable(name: &str) -> String {
+    format!("ETCD_{}", name.to_uppercase().replace('-', "_"))
+}
+
+/// A flag's value from the command line or the environment.
+fn find(
+    matches: &ArgMatches,
+    environment: &BTreeMap<String, String>,
+    name: &str,
+) -> Result<Option<(String, Source)>, ConfigError> {
+    let variable = variable(name);
+    let from_environment = environment.get(&variable).filter(|value| !value.is_empty());
+    match (matches.get_one::<String>(name), from_environment) {
+        (Some(_), Some(_)) => Err(ConfigError::Shadowed(variable)),
+        (Some(value), None) => Ok(Some((value.clone(), Source::Flag))),
+        (None, Some(value)) => Ok(Some((value.clone(), Source::Environment))),
+        (None, None) => Ok(None),
+    }
 }
 
 fn collect(
     matches: &ArgMatches,
-    environment: BTreeMap<String, String>,
+    environment: &BTreeMap<String, String>,
     warnings: &mut Vec<String>,
 ) -> Result<Values, ConfigError> {
-    let mut values = Values::new();
-    let mut known =
-        vec!["ETCD_VERSION".to_owned(), "ETCD_UNSUPPORTED_ARCH".into(), "ETCD_VERIFY".into()];
+    let mut values = defaults();
     for flag in FLAGS {
-        let variable = format!("ETCD_{}", flag.name.to_uppercase().replace('-', "_"));
-        let from_environment = environment.get(&variable).filter(|value| !value.is_empty());
-        let from_flag = matches.get_one::<String>(flag.name);
-        known.push(variable.clone());
-        let (value, source) = match (from_flag, from_environment) {
-            (Some(_), Some(_)) => return Err(ConfigError::Shadowed(variable)),
-            (Some(value), None) => (value.clone(), Source::Flag),
-            (None, Some(value)) => (value.clone(), Source::Environment),
-            (None, None) => (flag.default.to_owned(), Source::Default),
-        };
-        if source != Source::Default && value != flag.default {
-            match flag.support {
-                Support::Honoured => {}
-                Support::Ignored => warnings.push(ignored_text(flag.name)),
-                Support::NotYet => return Err(ConfigError::NotSupported(flag.name, flag.help)),
-            }
+        if let Some((value, source)) = find(matches, environment, flag.name)? {
+            check_shape(flag.name, flag.kind, &value, source)?;
+            values.insert(flag.name, (value, source));
         }
-        values.insert(flag.name, (value, source));
     }
-    for name in environment.keys().filter(|name| name.starts_with("ETCD_") && !known.contains(name))
-    {
-        warnings.push(format!("unrecognized environment variable {name}"));
+    for old in OLD_SPELLINGS {
+        let Some((value, source)) = find(matches, environment, old.name)? else { continue };
+        check_shape(old.name, old.kind, &value, source)?;
+        warnings.push(old_spelling_text(old));
+        match old.meaning {
+            Meaning::Flag(name) if values.get(name).is_some_and(|old| old.1 == Source::Default) => {
+                values.insert(name, (value, source));
+            }
+            // The name of today wins.
+            Meaning::Flag(_) => {}
+            Meaning::Gate(name) => switch_gate(&mut values, name, is_true(&value), source),
+        }
+    }
+    let names = FLAGS.iter().map(|flag| flag.name).chain(OLD_SPELLINGS.iter().map(|old| old.name));
+    let known: HashSet<String> = names.map(variable).collect();
+    for name in environment.keys().filter(|name| name.starts_with("ETCD_")) {
+        if !known.contains(name) && !HARMLESS_VARIABLES.contains(&name.as_str()) {
+            warnings.push(format!("unrecognized environment variable {name}"));
+        }
     }
     Ok(values)
+}
+
+/// Variables that are no flags and that nobody needs to be told of.
+const HARMLESS_VARIABLES: [&str; 3] = ["ETCD_VERSION", "ETCD_UNSUPPORTED_ARCH", "ETCD_VERIFY"];
+
+fn is_true(value: &str) -> bool {
+    matches!(value, "true" | "1" | "t" | "T" | "TRUE" | "True")
+}
+
+/// Switches a feature gate, unless `--feature-gates` names it itself.
+pub(super) fn switch_gate(values: &mut Values, name: &str, is_on: bool, source: Source) {
+    let Some(gates) = values.get_mut("feature-gates") else { return };
+    if gates.0.split(',').any(|gate| gate.split('=').next() == Some(name)) {
+        return;
+    }
+    let comma = if gates.0.is_empty() { "" } else { "," };
+    *gates = (format!("{}{comma}{name}={is_on}", gates.0), source);
+}
+
+/// Tells what to write instead.
+pub(super) fn old_spelling_text(old: &OldSpelling) -> String {
+    let name = old.name;
+    match old.meaning {
+        Meaning::Flag(now) => format!("--{name} is deprecated. Use --{now} instead."),
+        Meaning::Gate(gate) => {
+            format!("--{name} is deprecated. Use --feature-gates={gate}=true instead.")
+        }
+    }
+}
+
+/// What Go's flag package would refuse before anything is looked at.
+fn check_shape(
+    name: &'static str,
+    kind: Kind,
+    value: &str,
+    source: Source,
+) -> Result<(), ConfigError> {
+    let expected = match (name, kind) {
+        ("initial-cluster-state", _) if !matches!(value, "new" | "existing") => "new or existing",
+        ("discovery-fallback", _) if !matches!(value, "exit" | "proxy") => "exit",
+        (_, Kind::Switch) if !is_true(value) && !is_false(value) => "true or false",
+        (_, Kind::Count) if value.parse::<u64>().is_err() => "a whole number",
+        (_, Kind::Size) if value.parse::<i64>().is_err() => "a whole number",
+        (_, Kind::Time) if parse_duration(value.trim_start_matches('-')).is_none() => {
+            "a duration such as 100ms or 5m"
+        }
+        _ => return Ok(()),
+    };
+    let said = match source {
+        Source::Environment => variable(name),
+        _ => format!("flag --{name}"),
+    };
+    let text = format!("invalid value {value:?} for {said}: {expected} is needed");
+    Err(match source {
+        Source::Flag => ConfigError::Syntax(format!("{text}. See quorate-server --help.")),
+        _ => ConfigError::Contradiction(text),
+    })
+}
+
+fn is_false(value: &str) -> bool {
+    matches!(value, "false" | "0" | "f" | "F" | "FALSE" | "False")
+}
+
+/// One warning for each flag that has no effect.
+fn warn_of_ignored(values: &Values, warnings: &mut Vec<String>) {
+    for flag in FLAGS.iter().filter(|flag| flag.support == Support::Ignored) {
+        let is_asked = |(value, source): &(String, Source)| {
+            *source != Source::Default && value != flag.default
+        };
+        if values.get(flag.name).is_some_and(is_asked) {
+            warnings.push(ignored_text(flag.name));
+        }
+    }
 }
 
 /// Two texts are looked for by etcd's own tests (`reference/process.md`, section 3).
@@ -276,7 +416,47 @@ mod tests {
     #[test]
     fn refusals() {
         assert!(matches!(serve(&["--no-such-flag"], &[]), Err(ConfigError::Syntax(_))));
-        assert!(matches!(serve(&["stray"], &[]), Err(ConfigError::Syntax(_))));
-        assert!(matches!(serve(&["--discovery-token=x"], &[]), Err(ConfigError::NotSupported(..))));
+        let stray = serve(&["--name=a", "stray"], &[]).unwrap_err();
+        assert_eq!(
+            (stray.to_string().as_str(), stray.exit_code()),
+            ("\"stray\" is not a valid flag", 1)
+        );
+    }
+
+    /// Exit codes of values with the wrong shape, as real etcd 3.7.1 ends with them.
+    #[test]
+    fn shapes() {
+        for flag in [
+            "--snapshot-count=x",
+            "--snapshot-count=-1",
+            "--quota-backend-bytes=x",
+            "--backend-batch-interval=x",
+            "--pre-vote=x",
+            "--initial-cluster-state=old",
+            "--discovery-fallback=x",
+        ] {
+            assert_eq!(serve(&[flag], &[]).unwrap_err().exit_code(), 2, "{flag}");
+        }
+        let variable = serve(&[], &[("ETCD_SNAPSHOT_COUNT", "x")]).unwrap_err();
+        assert_eq!(variable.exit_code(), 1);
+        assert!(variable.to_string().contains("ETCD_SNAPSHOT_COUNT"));
+    }
+
+    /// Names of 3.5 work as flags and variables; what is given by today's name wins.
+    #[test]
+    fn old_spellings() {
+        let args = ["--experimental-initial-corrupt-check", "--experimental-max-learners=2"];
+        let environment = [("ETCD_EXPERIMENTAL_COMPACTION_BATCH_LIMIT", "7")];
+        let values = serve(&args, &environment).unwrap();
+        assert_eq!(values["feature-gates"].0, "InitialCorruptCheck=true");
+        assert_eq!(
+            (values["max-learners"].0.as_str(), values["compaction-batch-limit"].0.as_str()),
+            ("2", "7")
+        );
+        let both = serve(&["--max-learners=4", "--experimental-max-learners=2"], &[]).unwrap();
+        assert_eq!(both["max-learners"].0, "4");
+        let args =
+            ["--feature-gates=CompactHashCheck=false", "--experimental-compact-hash-check-enabled"];
+        assert_eq!(serve(&args, &[]).unwrap()["feature-gates"].0, "CompactHashCheck=false");
     }
 }

@@ -1,6 +1,7 @@
 //! The TLS flags: two doors' files and rules, and etcd's checks of what fits together. No file is read here.
 
-use super::checks::{ConfigError, Reader};
+use super::checks::ConfigError;
+use super::reader::Reader;
 use super::urls::ListenUrl;
 use std::path::PathBuf;
 
@@ -136,7 +137,7 @@ impl Security {
                 client_cert_auth: read.switch("client-cert-auth")?,
                 trusted_ca_file: read.path("trusted-ca-file"),
                 crl_file: read.path("client-crl-file"),
-                allowed_cns: Vec::new(),
+                allowed_cns: read.list("client-cert-allowed-cn"),
                 allowed_hostnames: read.list("client-cert-allowed-hostname"),
                 auto_tls: read.switch("auto-tls")?,
                 skip_client_san_verification: true,

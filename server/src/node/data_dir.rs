@@ -5,11 +5,11 @@
 
 use super::error::{Context as _, NodeError, Result, refuse};
 use super::state::backend_options;
-use super::{join, takeover};
-use crate::config::Config;
+use super::{discovery, join, srv, takeover};
+use crate::config::{Config, Discovery};
 use crate::tls::TlsDialer;
 use fs4::fs_std::FileExt;
-use quorate_etcd_files::datadir::{self, InitialCluster};
+use quorate_etcd_files::datadir::{self, InitialCluster, InitialUrls};
 use quorate_etcd_files::disk::{Disk, OsDisk};
 use quorate_etcd_files::wal;
 use std::fs::File;
@@ -129,6 +129,28 @@ fn read_identity(wal_dir: &Path) -> Result<(u64, u64)> {
     )
 }
 
+/// Who belongs to the initial cluster, and its token: from the flags, from DNS or from a discovery service.
+async fn learn_cluster(config: &Config, advertised: &[String]) -> Result<(InitialUrls, String)> {
+    match &config.discovery {
+        None => Ok((config.initial_cluster.clone(), config.initial_cluster_token.clone())),
+        Some(Discovery::Srv { domain, service_name }) => {
+            let names = srv::Names::of_the_system()?;
+            let at = (domain.as_str(), service_name.as_str());
+            let cluster = srv::initial_cluster(&names, at, &config.name, advertised).await?;
+            Ok((cluster, config.initial_cluster_token.clone()))
+        }
+        Some(Discovery::V3(service)) => {
+            // As in etcd, the ids are made with the discovery token.
+            let own = InitialUrls::from([(config.name.clone(), advertised.to_vec())]);
+            let alone = InitialCluster::new(&own, &service.token)
+                .context("invalid --initial-advertise-peer-urls")?;
+            let id = alone.members.first().map_or(0, |member| member.id);
+            let cluster = discovery::initial_cluster(service, id, &config.name, advertised).await?;
+            Ok((cluster, service.token.clone()))
+        }
+    }
+}
+
 /// The cluster to start or to join, this member's id in it, and whether it joins.
 async fn plan_bootstrap(
     config: &Config,
@@ -137,14 +159,15 @@ async fn plan_bootstrap(
     let mut advertised: Vec<String> =
         config.initial_advertise_peer_urls.iter().map(ToString::to_string).collect();
     advertised.sort();
-    if let Err(error) =
-        datadir::check_local_member(&config.initial_cluster, &config.name, &advertised)
+    let (initial_cluster, token) = learn_cluster(config, &advertised).await?;
+    if let Err(error) = datadir::check_local_member(&initial_cluster, &config.name, &advertised)
+        && !matches!(config.discovery, Some(Discovery::Srv { .. }))
     {
         refuse!("{error}. Make --name, --initial-advertise-peer-urls and --initial-cluster agree.");
     }
     if config.initial_cluster_is_new {
-        let cluster = InitialCluster::new(&config.initial_cluster, &config.initial_cluster_token)
-            .context("invalid --initial-cluster")?;
+        let cluster =
+            InitialCluster::new(&initial_cluster, &token).context("invalid --initial-cluster")?;
         let Some(member) = cluster.member_named(&config.name) else {
             refuse!("--name {:?} is not in --initial-cluster", config.name);
         };
@@ -152,6 +175,6 @@ async fn plan_bootstrap(
         join::refuse_if_bootstrapped(dialer, &cluster, id).await?;
         return Ok((cluster, id, false));
     }
-    let (cluster, id) = join::find_cluster(dialer, &config.initial_cluster, &advertised).await?;
+    let (cluster, id) = join::find_cluster(dialer, &initial_cluster, &advertised).await?;
     Ok((cluster, id, true))
 }

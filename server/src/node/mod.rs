@@ -1,9 +1,12 @@
 //! A member from start to stop: data directory, state, log, doors, background loops, and back in reverse.
 
+mod background;
 mod data_dir;
+mod discovery;
 mod doors;
 mod error;
 mod force_new;
+mod forwarding;
 mod join;
 mod login;
 mod observer;
@@ -11,6 +14,7 @@ mod peer_door;
 mod restore;
 mod run;
 mod signals;
+mod srv;
 mod state;
 mod systemd;
 mod takeover;

@@ -1,17 +1,19 @@
 //! The life of a member: built bottom-up, doors opened last, stopped in reverse.
 
+use super::background;
 use super::data_dir::{self, DataDir};
 use super::doors::{self, Tls};
 use super::error::{Context as _, Result, refuse};
 use super::force_new;
+use super::forwarding::Forwarding;
 use super::login;
 use super::observer::MetricsObserver;
 use super::peer_door;
 use super::signals::StopSignals;
 use super::state::open_backend;
 use crate::api::{
-    Bound, Context, Door, Forwarded, HttpOptions, Limits, Listener, LoginOptions, Opening, Shards,
-    SharedContext,
+    AnswerBudget, Bound, Context, Door, Forwarded, HttpOptions, Limits, Listener, LoginOptions,
+    Opening, Shards, SharedContext,
 };
 use crate::apply::{Applier, Outcome, State};
 use crate::auth::AuthStore;
@@ -22,8 +24,9 @@ use crate::metrics::Metrics;
 use crate::mvcc::watch::WatchThreads;
 use crate::raft::grpc::{GrpcTransport, Identity, peer_service};
 use crate::raft::{Fatal, Raft, RaftConfig, Surroundings};
+use crate::storage::Backend;
 use crate::tasks::{
-    AutoCompaction, COMPACTION_QUEUE, CompactorOptions, LeaseKeeper, keep_cluster_version,
+    AutoCompaction, COMPACTION_QUEUE, CompactorOptions, CorruptionCheck, Inconsistent,
     publish_attributes, spawn_compactor,
 };
 use crate::tls::Acceptor;
@@ -35,6 +38,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+/// Large answers that are read at a time, per core.
+const LARGE_READS_PER_CORE: usize = 1;
 /// Time that a leader gives its successor at SIGTERM.
 const HAND_OVER_TIME: Duration = Duration::from_millis(500);
 /// Time after which a removed member ends, so that its last answers get out.
@@ -80,6 +85,8 @@ fn log_start(config: &Config) {
         .iter()
         .flat_map(|(name, urls)| urls.iter().map(move |url| format!("{name}={url}")))
         .collect();
+    let gates: Vec<String> =
+        config.feature_gates.all().map(|(name, _, is_on)| format!("{name}={is_on}")).collect();
     tracing::info!(
         etcd_version = ETCD_VERSION,
         name = config.name,
@@ -91,6 +98,7 @@ fn log_start(config: &Config) {
         initial_cluster_state = if config.initial_cluster_is_new { "new" } else { "existing" },
         initial_cluster_token = config.initial_cluster_token,
         auto_compaction_mode = config.auto_compaction_mode,
+        feature_gates = gates.join(","),
         storage_engine = config.storage_engine,
         v2_deprecation = "write-only",
         "starting an etcd server"
@@ -144,11 +152,11 @@ async fn run_member(config: Config) -> Result<()> {
     )
     .context("failed to start the serving threads")?;
     let shards = Arc::new(shards);
+    background::spawn_asking(&mut member.tasks, &member.config, &context);
     let ready = member.get_ready();
-    tokio::pin!(ready);
     let fatal = member.fatal.clone();
     let ended = tokio::select! {
-        () = &mut ready => None,
+        checked = ready => checked.err().map(|error| Ended::Fatal(Fatal::new(error))),
         ended = end_of(&member.raft, &context, fatal.clone(), &mut signals) => Some(ended),
     };
     if let Some(ended) = ended {
@@ -160,6 +168,11 @@ async fn run_member(config: Config) -> Result<()> {
     }
     tracing::info!("ready to serve client requests");
     super::systemd::notify_ready();
+    let (raft, fault) = (member.raft.clone(), fatal.clone());
+    member.tasks.spawn(super::systemd::keep_watchdog(async move || {
+        // A blocked runtime does not get here, and a member with a fault is about to end.
+        raft.wait_applied(raft.applied_index()).await && fault.borrow().is_none()
+    }));
     let ended = end_of(&member.raft, &context, fatal, &mut signals).await;
     member.stop(shards, ended).await
 }
@@ -176,13 +189,7 @@ async fn start(
     let login = login::options(&config, SystemClock::shared())?;
     let data_dir = data_dir::open(&config, &tls.dialer()).await?;
     let backend = open_backend(&config, &data_dir.snap_dir, &metrics)?;
-    if backend.sizes().total_bytes.saturating_sub(backend.sizes().in_use_bytes)
-        < config.bootstrap_defrag_threshold_bytes
-    {
-        tracing::info!("Skipping defragmentation");
-    } else if config.bootstrap_defrag_threshold_bytes > 0 {
-        backend.defragment().context("failed to defragment")?;
-    }
+    defragment_at_start(&config, &backend)?;
     let cluster = Arc::new(ClusterState::new(data_dir.cluster_id, data_dir.member_id));
     let clock = SystemClock::shared();
     let (compactions, compaction_queue) = std::sync::mpsc::sync_channel(COMPACTION_QUEUE);
@@ -203,20 +210,13 @@ async fn start(
     spawn_compactor(compaction_queue, options, compacted_sender, fatal_sender.clone(), stopping)
         .context("failed to start the compactor")?;
     let identity = Identity { cluster_id: data_dir.cluster_id, member_id: data_dir.member_id };
-    let dialer = Arc::new(tls.dialer());
-    let transport = GrpcTransport::new(identity, dialer, config.heartbeat, config.election);
-    let removed = cluster.clone();
-    let surroundings = Surroundings {
-        transport: Arc::new(transport),
-        disk: Arc::new(OsDisk),
-        observer: Arc::new(MetricsObserver(metrics.clone())),
-        is_removed: Arc::new(move |id| removed.is_removed(id)),
-    };
+    let surroundings = surroundings(&config, identity, tls, &cluster, &metrics);
     let watch_threads = WatchKeeper::start(&state).context("failed to start watches")?;
     let raft = Raft::start(raft_config(&config, &data_dir), applier, surroundings).await;
     let raft = raft.context("failed to start raft")?;
     let forwarded = Forwarded::default();
-    raft.set_forward_handler(Arc::new(forwarded.clone()));
+    let answers = Forwarding { calls: forwarded.clone(), state: state.clone() };
+    raft.set_forward_handler(Arc::new(answers));
     let mut tasks = JoinSet::new();
     let service = peer_service(identity, raft.peer_handler());
     peer_door::open(&mut tasks, doors::listen_all(peer_sockets)?, service, &cluster);
@@ -224,16 +224,7 @@ async fn start(
         tasks.spawn(keeper.clone().watch_files());
     }
     tasks.spawn(watch_fatal(raft.fatal(), backend.fatal(), fatal_sender));
-    tasks.spawn(retention.run(raft.clone(), state.clone()));
-    tasks.spawn(keep_cluster_version(raft.clone(), state.clone()));
-    tasks.spawn(count_leader_changes(raft.clone(), metrics.clone()));
-    let keeper = LeaseKeeper {
-        raft: raft.clone(),
-        state: state.clone(),
-        metrics: metrics.clone(),
-        election: config.election,
-    };
-    tasks.spawn(keeper.run());
+    background::spawn(&mut tasks, &config, retention, &raft, &state, &metrics);
     Ok(Member {
         config,
         data_dir,
@@ -248,6 +239,37 @@ async fn start(
         watch_threads,
         login,
     })
+}
+
+/// `--bootstrap-defrag-threshold-megabytes`: only where enough would be gained.
+fn defragment_at_start(config: &Config, backend: &Backend) -> Result<()> {
+    if backend.sizes().total_bytes.saturating_sub(backend.sizes().in_use_bytes)
+        < config.bootstrap_defrag_threshold_bytes
+    {
+        tracing::info!("Skipping defragmentation");
+    } else if config.bootstrap_defrag_threshold_bytes > 0 {
+        backend.defragment().context("failed to defragment")?;
+    }
+    Ok(())
+}
+
+/// Raft's way to other members and to the disk.
+fn surroundings(
+    config: &Config,
+    identity: Identity,
+    tls: &Tls,
+    cluster: &Arc<ClusterState>,
+    metrics: &Metrics,
+) -> Surroundings {
+    let dialer = Arc::new(tls.dialer());
+    let transport = GrpcTransport::new(identity, dialer, config.heartbeat, config.election);
+    let removed = cluster.clone();
+    Surroundings {
+        transport: Arc::new(transport),
+        disk: Arc::new(OsDisk),
+        observer: Arc::new(MetricsObserver(metrics.clone())),
+        is_removed: Arc::new(move |id| removed.is_removed(id)),
+    }
 }
 
 fn raft_config(config: &Config, data_dir: &DataDir) -> RaftConfig {
@@ -281,21 +303,6 @@ async fn watch_fatal(
     };
     if fault.is_some() {
         to.send_replace(fault);
-    }
-}
-
-async fn count_leader_changes(raft: Raft<Outcome>, metrics: Metrics) {
-    let mut leader = raft.watch_leader();
-    let mut last = None;
-    loop {
-        let now = leader.borrow_and_update().leader;
-        if now.is_some() && now != last {
-            metrics.leader_changes.inc();
-            last = now;
-        }
-        if leader.changed().await.is_err() {
-            return;
-        }
     }
 }
 
@@ -377,7 +384,13 @@ impl Member {
                 progress_interval: config.watch_progress_notify_interval,
                 election: config.election,
                 request_timeout: config.request_timeout(),
+                stops_service_on_defrag: config.feature_gates.is_on("StopGRPCServiceOnDefrag"),
             },
+            answers: AnswerBudget::new(
+                config.defence.answer_bytes_max,
+                LARGE_READS_PER_CORE * cores(),
+                config.request_timeout(),
+            ),
             login: self.login.clone(),
             passwords: login::passwords(config, password_threads()),
             http: HttpOptions {
@@ -394,13 +407,24 @@ impl Member {
         context
     }
 
-    /// Resolves once the member has joined: there is a leader, and its own attributes are committed and applied.
-    fn get_ready(&self) -> impl Future<Output = ()> + use<> {
+    /// Resolves once the member has joined: there is a leader, its own attributes are committed and applied, and its
+    /// data is that of the others.
+    fn get_ready(&self) -> impl Future<Output = std::result::Result<(), Inconsistent>> + use<> {
         let raft = self.raft.clone();
         let (id, name) = (self.data_dir.member_id, self.config.name.clone());
         let urls: Vec<String> =
             self.config.advertise_client_urls.iter().map(ToString::to_string).collect();
-        async move { publish_attributes(&raft, id, &name, &urls).await }
+        let defence = self.config.defence.clone();
+        let check = CorruptionCheck { raft: raft.clone(), state: self.state.clone() };
+        async move {
+            let checked = async {
+                match defence.checks_at_start {
+                    true => check.at_start(defence.is_strict_at_start).await,
+                    false => Ok(()),
+                }
+            };
+            tokio::join!(publish_attributes(&raft, id, &name, &urls), checked).1
+        }
     }
 
     fn accept(&mut self, shards: &Arc<Shards>, listener: Listener, opening: Opening) {
@@ -425,6 +449,7 @@ impl Member {
             }
             Ended::Fatal(fault) => Some(fault),
         };
+        super::systemd::notify_stopping();
         tracing::info!(name = self.config.name, "closing etcd server");
         self.stop.send_replace(true);
         self.tasks.abort_all();

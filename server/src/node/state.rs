@@ -4,7 +4,7 @@ use super::error::{Context as _, Result};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::storage::{Backend, BackendOptions, Batch, Keyspace, SyncPolicy};
-use crate::types::STORAGE_VERSION;
+use crate::types::{STORAGE_VERSION, STORAGE_VERSION_ROW};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,10 +39,10 @@ pub(super) fn open_backend(
     let backend =
         Backend::open(&snap_dir.join("state"), options).context("failed to open the state")?;
     let version =
-        backend.get(Keyspace::Meta, b"storageVersion").context("failed to read the state")?;
+        backend.get(Keyspace::Meta, STORAGE_VERSION_ROW).context("failed to read the state")?;
     if version.is_none() {
         let mut batch = Batch::housekeeping();
-        batch.put(Keyspace::Meta, &b"storageVersion"[..], STORAGE_VERSION);
+        batch.put(Keyspace::Meta, STORAGE_VERSION_ROW, STORAGE_VERSION);
         backend.write(batch).context("failed to write the state")?;
     }
     Ok(backend)

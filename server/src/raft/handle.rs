@@ -24,7 +24,6 @@ use super::read::ReadWaiter;
 use super::relay::RelayItem;
 use super::transport::{ForwardHandler, PeerHandler, PeerStats, SharedTransport};
 use super::waiters::{RequestIds, Waiters};
-use crate::storage::AppliedMark;
 use crate::types::MemberId;
 
 /// Everything that clones of the handle share.

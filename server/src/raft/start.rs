@@ -59,6 +59,13 @@ impl<O: Send + 'static> Raft<O> {
         let founded = found(&config, machine, &surroundings, &addresses).await?;
         let Founded { core, log, progress, waiters, removed, threads } = founded;
         let Surroundings { transport, disk, observer, is_removed } = surroundings;
+        if !config.initial_election_tick_advance {
+            let (core, election) = (core.clone(), config.election);
+            tokio::spawn(async move {
+                tokio::time::sleep(election).await;
+                core.runtime_config().elect(true);
+            });
+        }
         let heard = Arc::new(Heard::default());
         let forward = Arc::new(OnceLock::new());
         let leading = Arc::new(Leading {
@@ -202,6 +209,8 @@ pub(super) fn core_config(config: &RaftConfig) -> Config {
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_count.max(1)),
         max_in_snapshot_log_to_keep: config.snapshot_catchup_entries,
         purge_batch_size: 1,
+        // Switched on after a first election timeout where nothing may shorten that.
+        enable_elect: config.initial_election_tick_advance,
         enable_pre_vote: Some(config.pre_vote),
         enable_leader_restore: Some(false),
         backoff: "20ms 50ms 100ms 200ms ...500ms".to_owned(),

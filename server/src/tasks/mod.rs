@@ -2,12 +2,18 @@
 
 mod auto_compaction;
 mod compactor;
+mod corruption;
 mod leases;
+mod promotion;
 mod publish;
+mod space;
 mod version;
 
 pub use auto_compaction::{AutoCompaction, RetentionError};
 pub use compactor::{COMPACTION_QUEUE, CompactorOptions, spawn_compactor};
+pub use corruption::{CorruptionCheck, HASH_QUESTION, Inconsistent, answer_hash_question};
 pub use leases::LeaseKeeper;
+pub use promotion::promote_learners;
 pub use publish::publish_attributes;
+pub use space::SpaceKeeper;
 pub use version::keep_cluster_version;

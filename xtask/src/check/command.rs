@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::source::{Violation, listed, rust_files, text};
-use super::{confined, door, known, layers, manifests, paper, sizes, words};
+use super::{confined, door, flag_page, known, layers, manifests, paper, sizes, words};
 use crate::repo;
 
 #[derive(clap::Args, Default)]
@@ -71,6 +71,8 @@ pub fn house_rules() -> Result<known::Sifted> {
     found.extend(manifests::check(&crates));
     found.extend(paper::dependencies(&text("Cargo.toml")?, &text("docs/dependencies.md")?));
     found.extend(paper::invariants(&text("docs/ARCHITECTURE.md")?, &sources));
+    let (flags, old) = (text(flag_page::FLAGS)?, text(flag_page::OLD_SPELLINGS)?);
+    found.extend(flag_page::check(&flags, &old, &text(flag_page::PAGE)?));
     found.extend(paper::changelog(&text("CHANGELOG.md")?));
     Ok(known::sift(found, &text(known::PATH)?))
 }

@@ -6,6 +6,7 @@
 mod command;
 mod confined;
 mod door;
+mod flag_page;
 mod known;
 mod layers;
 mod manifests;
@@ -16,3 +17,4 @@ mod strip;
 mod words;
 
 pub use command::{Options, run};
+pub use flag_page::write as write_flag_page;

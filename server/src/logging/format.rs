@@ -1,43 +1,20 @@
-//! Log lines as zap writes them for etcd: one JSON object a line with `level`, `ts`, `caller`, `msg` and the fields.
+//! The shape of log lines, as zap writes them for etcd: one JSON object a line with `level`, `ts`, `caller`, `msg` and the fields.
 //!
-//! Programs wait for lines and parse them (`reference/process.md`, section 3), so every line is flushed at once and
-//! never coloured.
+//! Programs wait for lines and parse them (`reference/process.md`, section 3), so they are never coloured. Where lines
+//! go is decided next door.
 
-use crate::config::Config;
 use serde_json::{Map, Value};
 use std::fmt;
-use std::io;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Opens the log as the configuration says. A second call has no effect.
-pub fn open(config: &Config) {
-    let level = match config.log_level.as_str() {
-        "debug" => "debug",
-        "warn" => "warn",
-        "error" | "panic" | "fatal" | "dpanic" => "error",
-        _ => "info",
-    };
-    // What libraries log is of no use to an operator; openraft in particular calls ordinary elections errors.
-    let filter = EnvFilter::new(format!("off,quorate_server={level}"));
-    let format = ZapFormat { is_json: config.log_format_json };
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).event_format(format);
-    let opened = if config.log_to_stdout {
-        builder.with_writer(io::stdout).try_init()
-    } else {
-        builder.with_writer(io::stderr).try_init()
-    };
-    // Tests open it more than once.
-    drop(opened);
-}
-
-struct ZapFormat {
-    is_json: bool,
+/// One line per event.
+pub(super) struct ZapFormat {
+    /// JSON instead of text between tabs.
+    pub(super) is_json: bool,
 }
 
 #[derive(Default)]

@@ -1,0 +1,100 @@
+//! How a cluster finds itself: the discovery service, DNS; and what a member tells systemd.
+
+use super::stage::{Caller, Lone, PATIENCE, SERVER, lone, ours, start};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use testbed::{Cluster, Version, reference};
+
+fn member(folder: &Path, name: &str, service: &Cluster) -> Lone {
+    let endpoints = service.client_urls().join(",");
+    let flags = [format!("--discovery-endpoints={endpoints}"), "--discovery-token=tok".to_owned()];
+    lone(Path::new(SERVER), folder, name, &flags)
+}
+
+/// Three members find each other through a service; a fourth is too many, and a token without a size is refused.
+async fn discover(service: &Cluster, folder: &Path) {
+    let caller = Caller::to(&service.client_urls()[0]).await;
+    let mut early = member(folder, "early", service);
+    early.process.start().unwrap();
+    let refused = early.process.wait_ready(PATIENCE).unwrap_err().to_string();
+    assert!(refused.contains("discovery: size key not found"), "{refused}");
+
+    caller.put("/_etcd/registry/tok/_config/size", "3").await.unwrap();
+    let mut members: Vec<Lone> =
+        ["a", "b", "c"].into_iter().map(|name| member(folder, name, service)).collect();
+    for member in &mut members {
+        member.process.start().unwrap();
+    }
+    for member in &mut members {
+        member.process.wait_ready(PATIENCE).unwrap();
+    }
+    let first = Caller::to(&members[0].client).await;
+    first.put("k", "v").await.unwrap();
+    assert_eq!(first.members(true).await.len(), 3);
+
+    let mut fourth = member(folder, "d", service);
+    fourth.process.start().unwrap();
+    let refused = fourth.process.wait_ready(PATIENCE).unwrap_err().to_string();
+    assert!(refused.contains("discovery: cluster is full"), "{refused}");
+    assert!(refused.contains("exit status: 1"), "{refused}");
+    assert!(!folder.join("d").exists(), "a refused start leaves a directory");
+
+    // What is in the directory wins: the service is not asked again.
+    let restarted = &mut members[1].process;
+    restarted.kill().unwrap();
+    restarted.start().unwrap();
+    restarted.wait_ready(PATIENCE).unwrap();
+}
+
+/// The discovery service is etcd.
+#[tokio::test]
+async fn members_meet_at_etcd() {
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = reference(Version::V3_7_1, "etcd");
+    let service = start(&etcd, &folder.path().join("service"), 1, &[]);
+    discover(&service, &folder.path().join("members")).await;
+}
+
+/// The discovery service is Quorate, and etcd members meet Quorate's there: one registry, one form of its rows.
+#[tokio::test]
+async fn members_meet_at_quorate() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = ours(&folder.path().join("service"), 1, &[]);
+    discover(&service, &folder.path().join("members")).await;
+    let caller = Caller::to(&service.client_urls()[0]).await;
+    caller.put("/_etcd/registry/etcd/_config/size", "1").await.unwrap();
+    let endpoints = format!("--discovery-endpoints={}", service.client_urls()[0]);
+    let flags = [endpoints, "--discovery-token=etcd".to_owned()];
+    let etcd = reference(Version::V3_7_1, "etcd");
+    let mut etcd = lone(&etcd, &folder.path().join("etcd"), "real", &flags);
+    etcd.process.start().unwrap();
+    etcd.process.wait_ready(PATIENCE).unwrap();
+}
+
+/// systemd hears that the member is ready, that it lives, and that it stops.
+#[test]
+fn systemd_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut member = lone(Path::new(SERVER), folder.path(), "m", &[]);
+    member.process = member
+        .process
+        .with_variable("NOTIFY_SOCKET", &path.to_string_lossy())
+        .with_variable("WATCHDOG_USEC", "200000");
+    let hear = || {
+        let mut buffer = [0; 256];
+        let n = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..n]).into_owned()
+    };
+    member.process.start().unwrap();
+    assert_eq!(hear(), "READY=1");
+    assert_eq!((hear(), hear()), ("WATCHDOG=1".to_owned(), "WATCHDOG=1".to_owned()));
+    member.process.stop(PATIENCE).unwrap();
+    let mut last = hear();
+    while last == "WATCHDOG=1" {
+        last = hear();
+    }
+    assert_eq!(last, "STOPPING=1");
+}

@@ -1,0 +1,12 @@
+//! The member as its operator meets it: flags, bootstrap, self-defence, and every error that a client can see, beside
+//! real etcd 3.7.1.
+#![allow(missing_docs)]
+// Helpers of tests may end a test as tests themselves may.
+#![allow(clippy::unwrap_used)]
+
+mod bootstrap;
+mod defence;
+mod errors;
+mod flags;
+mod online;
+mod stage;
