@@ -102,6 +102,9 @@ pub(super) fn core_stored_membership(stored: &StoredMembership) -> CoreStoredMem
     CoreStoredMembership::new(Some(log_id(&stored.mark)), core_membership(&stored.membership))
 }
 
+/// openraft, with our parameters.
+pub(super) type Core = openraft::Raft<TypeConfig, super::apply::MachineDoor>;
+
 /// What an entry carries. Cheap to clone: openraft copies entries often.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EntryData {

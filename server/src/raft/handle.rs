@@ -12,9 +12,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Core;
 use super::apply::Progress;
 use super::config::{Observer, RaftConfig};
+use super::core::Core;
 use super::error::{Fatal, ForwardError, TransferError};
 use super::leader::{LeaderInfo, Role};
 use super::leading::Leading;

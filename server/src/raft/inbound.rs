@@ -12,9 +12,9 @@ use quorate_proto::quoratepb as pb;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::Core;
 use super::apply::Image;
 use super::config::Observer;
+use super::core::Core;
 use super::core::{
     CoreSnapshot, CoreSnapshotMeta, Setback, SetbackSink, SubmissionResponder, TypeConfig,
     core_stored_membership,

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::Core;
+use super::core::Core;
 use crate::types::MemberId;
 
 /// What this member is at present.

@@ -8,8 +8,8 @@ use openraft::{Precondition, ReadPolicy};
 use quorate_proto::raftpb::{ConfChange, ConfChangeType};
 use tokio::sync::Mutex;
 
-use super::Core;
 use super::apply::Progress;
+use super::core::Core;
 use super::core::{Change, EntryData, core_membership, core_stored_membership};
 use super::membership::Membership;
 use crate::cluster::{ConfChangeContext, Member};

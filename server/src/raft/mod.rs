@@ -42,6 +42,3 @@ pub use transport::{
     Answers, Call, ForwardHandler, Lane, PeerError, PeerHandler, PeerStats, PeerTransport,
     SharedTransport,
 };
-
-/// openraft, with our parameters.
-type Core = openraft::Raft<core::TypeConfig, apply::MachineDoor>;

@@ -11,10 +11,10 @@ use quorate_etcd_files::wal::Options;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Core;
 use super::addresses::Addresses;
 use super::apply::{self, Progress};
 use super::config::{Observer, PROPOSE_QUEUE, READ_QUEUE, RaftConfig};
+use super::core::Core;
 use super::core::{Setback, SetbackSink};
 use super::error::Fatal;
 use super::handle::{Raft, Shared};

@@ -1,5 +1,7 @@
 //! Quorate beside real etcd 3.7.1: the same requests in the same order, answers equal field by field, errors equal in
 //! code and text.
+//!
+//! Long because it is one table: a request that is told apart from its neighbours only by a field should stand by them.
 
 use crate::wire::{Call, Wire, b, mask};
 use quorate_proto::etcdserverpb as pb;

@@ -1,4 +1,5 @@
-//! The calling end.
+//! The calling end of a peer connection: streams of appends, calls with their time limits, and what an answer says
+//! about the peer. How a connection comes about is the dialer's part.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -22,7 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::dialer::{ChannelSettings, Dialer};
 use super::peer::PeerLink;
-use super::{CALLER, CLUSTER, Identity, KIND_PING, MESSAGE_MAX, REMOVED, TARGET};
+use super::wire::{CALLER, CLUSTER, Identity, KIND_PING, MESSAGE_MAX, REMOVED, TARGET};
 use crate::raft::Membership;
 use crate::raft::transport::{Answers, Call, Lane, PeerError, PeerStats, PeerTransport};
 use crate::types::MemberId;

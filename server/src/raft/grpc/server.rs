@@ -11,7 +11,7 @@ use quorate_proto::quoratepb::peer_server::{Peer, PeerServer};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{CALLER, CLUSTER, Identity, KIND_PING, MESSAGE_MAX, REMOVED, TARGET};
+use super::wire::{CALLER, CLUSTER, Identity, KIND_PING, MESSAGE_MAX, REMOVED, TARGET};
 use crate::raft::transport::{Answers, PeerError, PeerHandler};
 use crate::types::MemberId;
 

@@ -1,4 +1,4 @@
-//! One member alone.
+//! A cluster of one member: proposals, restarts and purging where there is nobody to replicate to.
 
 use super::cluster::Cluster;
 use super::machine::put;
