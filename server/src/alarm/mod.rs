@@ -3,4 +3,4 @@
 
 mod store;
 
-pub use store::AlarmStore;
+pub use store::{AlarmStore, row_key};
