@@ -83,10 +83,10 @@ pub const FLAGS: &[Flag] = &[
     flag("Member", "grpc-keepalive-interval", Kind::Time, "2h", Support::Honoured, "Time between server pings, 0 for none."),
     flag("Member", "grpc-keepalive-timeout", Kind::Time, "20s", Support::Honoured, "Time to wait for a ping answer."),
     flag("Member", "socket-reuse-port", Kind::Switch, "false", Support::Honoured, "Set SO_REUSEPORT on listeners."),
-    flag("Member", "socket-reuse-address", Kind::Switch, "false", Support::Honoured, "Set SO_REUSEADDR on listeners."),
+    flag("Member", "socket-reuse-address", Kind::Switch, "false", Support::Ignored, "Set SO_REUSEADDR on listeners; they always have it here."),
     flag("Member", "enable-grpc-gateway", Kind::Switch, "true", Support::Honoured, "Serve the JSON gateway."),
-    flag("Member", "raft-read-timeout", Kind::Time, "5s", Support::Honoured, "Read timeout of peer connections."),
-    flag("Member", "raft-write-timeout", Kind::Time, "5s", Support::Honoured, "Write timeout of peer connections."),
+    flag("Member", "raft-read-timeout", Kind::Time, "5s", Support::Ignored, "Read timeout of peer connections; they are watched by pings here."),
+    flag("Member", "raft-write-timeout", Kind::Time, "5s", Support::Ignored, "Write timeout of peer connections; they are watched by pings here."),
     flag("Member", "feature-gates", Kind::Text, "", Support::Honoured, "Name=true,... of features to switch."),
     flag("Member", "storage-engine", Kind::Text, "redb", Support::Honoured, "State engine: redb or sled. Quorate only."),
     flag("Clustering", "initial-advertise-peer-urls", Kind::Text, "http://localhost:2380", Support::Honoured, "Peer URLs that the other members are told."),
@@ -212,6 +212,24 @@ mod tests {
         let mut seen = HashSet::new();
         for flag in FLAGS {
             assert!(seen.insert(flag.name), "{} twice", flag.name);
+        }
+    }
+
+    /// Whoever says that a flag is honoured reads it: its name stands in the code that makes the configuration.
+    #[test]
+    fn honoured_flags_are_read() {
+        let readers = [
+            include_str!("checks.rs"),
+            include_str!("defence.rs"),
+            include_str!("discovery.rs"),
+            include_str!("gates.rs"),
+            include_str!("log.rs"),
+            include_str!("parse.rs"),
+            include_str!("security.rs"),
+        ];
+        for flag in FLAGS.iter().filter(|flag| flag.support == Support::Honoured) {
+            let quoted = format!("\"{}\"", flag.name);
+            assert!(readers.iter().any(|text| text.contains(&quoted)), "{} is not read", flag.name);
         }
     }
 }

@@ -32,6 +32,14 @@ const GATES: &[Gate] = &[
     beta("FastLeaseKeepAlive"),
     alpha("PriorityRequest", false),
 ];
+/// Gates of parts that Quorate does not have, or has always on.
+const WITHOUT_EFFECT: [&str; 5] = [
+    "TxnModeWriteWithSharedBuffer",
+    "LeaseCheckpointPersist",
+    "SetMemberLocalAddr",
+    "FastLeaseKeepAlive",
+    "PriorityRequest",
+];
 /// Names of whole groups.
 const ALL_ALPHA: &str = "AllAlpha";
 const ALL_BETA: &str = "AllBeta";
@@ -93,6 +101,11 @@ impl FeatureGates {
         self.is_on(name) && self.given.contains(&name)
     }
 
+    /// Gates that the operator has switched and that switch nothing here.
+    pub fn without_effect(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.given.iter().copied().filter(|name| WITHOUT_EFFECT.contains(name))
+    }
+
     /// All gates with their states and stages, for the log and the metrics.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &'static str, bool)> + '_ {
         self.states
@@ -122,6 +135,7 @@ mod tests {
         let gates = gates("AllAlpha=false,CompactHashCheck=false,CompactHashCheck=true").unwrap();
         assert!(gates.is_on("CompactHashCheck") && gates.is_asked_for("CompactHashCheck"));
         assert!(!gates.is_on("InitialCorruptCheck") && gates.is_on("FastLeaseKeepAlive"));
+        assert_eq!(gates.without_effect().count(), 0);
     }
 
     /// What etcd refuses is refused with its exit code.

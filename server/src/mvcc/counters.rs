@@ -57,6 +57,8 @@ pub struct Counters {
     pub events: Counter,
     /// Events waiting in the queues of watch streams: `etcd_debugging_mvcc_pending_events_total`.
     pub pending_events: Gauge,
+    /// Bytes of those events, counted for every stream that they wait for.
+    pub pending_event_bytes: Gauge,
     /// Open watch streams: `etcd_debugging_mvcc_watch_stream_total`.
     pub watch_streams: Gauge,
     /// Watchers: `etcd_debugging_mvcc_watcher_total`.

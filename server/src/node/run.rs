@@ -103,6 +103,9 @@ fn log_start(config: &Config) {
         v2_deprecation = "write-only",
         "starting an etcd server"
     );
+    for gate in config.feature_gates.without_effect() {
+        tracing::warn!(gate, "this feature gate has no effect in Quorate");
+    }
     if config.name == "default" {
         tracing::warn!(
             "'default' is the name of this member; give every member a name of its own with --name"

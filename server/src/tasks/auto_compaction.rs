@@ -78,11 +78,11 @@ async fn run_periodic(period: Duration, raft: &Raft<Outcome>, state: &State) {
             continue;
         }
         let oldest = samples.pop_front().unwrap_or_default();
-        if until_next == 0 {
+        // What failed, or was another leader's until now, is due at the next sample.
+        if until_next == 0 && compact(raft, state, oldest).await {
             until_next = SAMPLES_PER_INTERVAL;
-            compact(raft, state, oldest).await;
         }
-        until_next -= 1;
+        until_next = until_next.saturating_sub(1);
     }
 }
 
@@ -93,18 +93,25 @@ async fn run_revisions(keep: i64, raft: &Raft<Outcome>, state: &State) {
     }
 }
 
-async fn compact(raft: &Raft<Outcome>, state: &State, revision: i64) {
-    let leads = raft.leader() == Some(state.cluster.local_id());
-    if !leads || revision <= 0 || revision <= state.store().compact_revision() {
-        return;
+/// Compacts on the leader; false where it was not this member's to do, or failed.
+async fn compact(raft: &Raft<Outcome>, state: &State, revision: i64) -> bool {
+    if raft.leader() != Some(state.cluster.local_id()) {
+        return false;
+    }
+    if revision <= 0 || revision <= state.store().compact_revision() {
+        return true;
     }
     let compaction = Some(CompactionRequest { revision, physical: false });
     let request = InternalRaftRequest { compaction, ..InternalRaftRequest::default() };
     match raft.propose(request).await {
-        Ok(Ok(_)) => tracing::info!(revision, "completed auto compaction"),
+        Ok(Ok(_)) => {
+            tracing::info!(revision, "completed auto compaction");
+            return true;
+        }
         Ok(Err(error)) => tracing::warn!(revision, %error, "failed auto compaction"),
         Err(error) => tracing::warn!(revision, %error, "failed auto compaction"),
     }
+    false
 }
 
 #[cfg(test)]

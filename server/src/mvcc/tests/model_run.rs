@@ -163,6 +163,7 @@ impl Run {
         let limits = WatchLimits {
             queue_deliveries_max: 5,
             queue_bytes_max: 300,
+            all_queues_bytes_max: 700,
             recent_revisions_max: 6,
             recent_bytes_max: 4000,
             serve_revisions_max: 2,

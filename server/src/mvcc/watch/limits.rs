@@ -8,6 +8,9 @@ pub struct WatchLimits {
     pub queue_deliveries_max: usize,
     /// Bytes of events that may wait for one connection, but for one message more.
     pub queue_bytes_max: usize,
+    /// Bytes of events that may wait for all connections together: above it, a connection that has some waiting gets no
+    /// more. Events that several wait for count for each.
+    pub all_queues_bytes_max: usize,
     /// Newest revisions kept in memory, for live watchers and for those who are only a little behind.
     pub recent_revisions_max: usize,
     /// Memory for them, in bytes, but for the newest revision, which is always kept.
@@ -32,6 +35,7 @@ impl Default for WatchLimits {
         WatchLimits {
             queue_deliveries_max: 1024,
             queue_bytes_max: 8 << 20,
+            all_queues_bytes_max: 512 << 20,
             recent_revisions_max: 10_000,
             recent_bytes_max: 16 << 20,
             serve_revisions_max: 64,

@@ -27,8 +27,14 @@ struct QueueState {
 }
 
 impl QueueState {
-    fn is_full(&self, limits: &WatchLimits) -> bool {
-        self.deliveries.len() >= limits.queue_deliveries_max || self.bytes >= limits.queue_bytes_max
+    /// `all_bytes` wait for all connections. Each may have one message whatever the others have, or a few that do not
+    /// read could starve the rest.
+    fn is_full(&self, limits: &WatchLimits, all_bytes: i64) -> bool {
+        let is_crowded =
+            usize::try_from(all_bytes).is_ok_and(|all| all >= limits.all_queues_bytes_max);
+        self.deliveries.len() >= limits.queue_deliveries_max
+            || self.bytes >= limits.queue_bytes_max
+            || (self.bytes > 0 && is_crowded)
     }
 
     /// Room enough to be worth reading history for.
@@ -55,11 +61,12 @@ impl Queue {
 
     fn push_if_room(&self, watcher: Option<WatcherKey>, delivery: Delivery) -> bool {
         let mut state = self.state.lock();
-        if state.is_full(&self.limits) {
+        if state.is_full(&self.limits, self.counters.pending_event_bytes.get()) {
             state.starved.extend(watcher);
             return false;
         }
         self.counters.pending_events.add(delivery.n_events() as i64);
+        self.counters.pending_event_bytes.add(delivery.bytes() as i64);
         state.bytes += delivery.bytes();
         state.deliveries.push_back(delivery);
         drop(state);
@@ -76,7 +83,7 @@ impl Queue {
     /// Whether there is room; if not, `watcher` is noted as waiting for it.
     pub(super) fn has_room_for(&self, watcher: WatcherKey) -> bool {
         let mut state = self.state.lock();
-        let has_room = !state.is_full(&self.limits);
+        let has_room = !state.is_full(&self.limits, self.counters.pending_event_bytes.get());
         if !has_room {
             state.starved.push(watcher);
         }
@@ -88,6 +95,7 @@ impl Queue {
         let mut state = self.state.lock();
         let delivery = state.deliveries.pop_front()?;
         state.bytes -= delivery.bytes();
+        self.counters.pending_event_bytes.add(-(delivery.bytes() as i64));
         let starved = match state.is_roomy(&self.limits) {
             true => std::mem::take(&mut state.starved),
             false => Vec::new(),
@@ -114,6 +122,41 @@ impl Queue {
         let mut state = self.state.lock();
         let n_events: usize = state.deliveries.iter().map(Delivery::n_events).sum();
         self.counters.pending_events.add(-(n_events as i64));
+        self.counters.pending_event_bytes.add(-(state.bytes as i64));
         *state = QueueState::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DeliveryBody, EncodedEvents};
+    use super::*;
+    use bytes::Bytes;
+
+    fn delivery(bytes: usize) -> Delivery {
+        let mut events = EncodedEvents::default();
+        events.push(Bytes::from(vec![0; bytes]));
+        let body = DeliveryBody::Events { events: Arc::new(events), may_fragment: false };
+        Delivery { watch_id: 0, revision: 1, body }
+    }
+
+    /// When much waits for all connections together, one that has something waiting gets no more, and one that has
+    /// nothing gets one message; what is taken or thrown away makes room.
+    #[test]
+    fn all_connections_share_a_limit() {
+        let limits = WatchLimits { all_queues_bytes_max: 100, ..WatchLimits::default() };
+        let counters = Arc::new(Counters::default());
+        let [slow, other] = [0, 1].map(|_| Queue::new(limits, Arc::clone(&counters)));
+        let watcher = WatcherKey::new(1);
+        assert!(slow.push_events(watcher, delivery(60)));
+        assert!(slow.push_events(watcher, delivery(60)));
+        assert!(!slow.push_events(watcher, delivery(60)));
+        assert!(other.push_events(watcher, delivery(60)));
+        assert!(!other.push_events(watcher, delivery(60)));
+        slow.clear();
+        assert_eq!(counters.pending_event_bytes.get(), 60);
+        assert!(other.push_events(watcher, delivery(60)));
+        while other.pop().is_some() {}
+        assert_eq!(counters.pending_event_bytes.get(), 0);
     }
 }
