@@ -45,7 +45,11 @@ pub fn read(path: &Path) -> Result<raftpb::Snapshot> {
     if length > FILE_MAX {
         return Err(Error::damaged(path, 0, format!("a .snap file of {length} bytes")));
     }
-    let bytes = Bytes::from(std::fs::read(path).map_err(Error::io("read", path))?);
+    decode(std::fs::read(path).map_err(Error::io("read", path))?.into(), path)
+}
+
+/// [`read`] of bytes that are in memory; `path` is for messages.
+pub fn decode(bytes: Bytes, path: &Path) -> Result<raftpb::Snapshot> {
     let damaged = |what: &str| Error::damaged(path, 0, what);
     let envelope =
         snappb::Snapshot::decode(bytes).map_err(|_| damaged("not the envelope of a snapshot"))?;

@@ -52,6 +52,11 @@ impl SnapshotFile {
     /// Opens the file and looks for a digest; verifies nothing yet.
     pub fn open(path: &Path) -> Result<SnapshotFile> {
         let file = OsDisk.open_read(path).map_err(Error::io("open", path))?;
+        SnapshotFile::from_file(file, path)
+    }
+
+    /// The same for an open file; `path` is for messages.
+    pub fn from_file(file: Arc<dyn File>, path: &Path) -> Result<SnapshotFile> {
         let length = file.len().map_err(Error::io("measure", path))?;
         let mut digest = None;
         if length % SECTOR == DIGEST_BYTES {

@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod package;
 mod reference;
 mod repo;
@@ -37,6 +38,8 @@ enum Command {
     Demo(demo::Options),
     /// Writes docs/flags.md from the server's tables
     Flags,
+    /// The coverage-guided fuzzers over the readers of etcd's files
+    Fuzz(fuzz::Options),
     /// The .deb and .rpm of the server and of the tools
     Package(package::Options),
     /// Puts real etcd 3.7.1, 3.5.1 and 3.4.23 under target/reference
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Flags => check::write_flag_page(),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Package(options) => package::run(&options),
         Command::Reference(options) => reference::run(&options),
         Command::Soak(options) => soak::run(&options),

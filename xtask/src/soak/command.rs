@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::fault::Harm;
-use crate::repo;
 use crate::witness::{Ledger, Load, PREFIX, Pace, nothing_lost, reads};
+use crate::{reference, repo};
 use testbed::{Cluster, Plan};
 
 /// Rounds between two questions.
@@ -20,6 +20,9 @@ const COUNTERS_PER_STRETCH: u64 = 1_000_000_000;
 
 #[derive(clap::Args)]
 pub struct Options {
+    /// Instead of harm to a cluster of Quorate: clusters of real etcd, killed under load and taken over, again and again
+    #[arg(long)]
+    takeover: bool,
     /// Rounds of harm
     #[arg(long, default_value_t = 200)]
     rounds: u64,
@@ -42,6 +45,9 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
+    if options.takeover {
+        return take_over(options.rounds);
+    }
     let server = match &options.server {
         Some(server) => server.clone(),
         None => build(options.release)?,
@@ -59,6 +65,16 @@ pub fn run(options: &Options) -> Result<()> {
         println!("soak: data and logs are kept in {}", folder.keep().display());
     }
     outcome.with_context(|| format!("repeat with --seed {seed}"))
+}
+
+/// The random tests of the take-over suite, for so many rounds.
+fn take_over(rounds: u64) -> Result<()> {
+    let mut test = repo::cargo();
+    test.args(["test", "--locked", "--package", "quorate-server", "--test", "takeover", "--"]);
+    test.args(["--nocapture", "--test-threads=1", "three_of_", "a_killed_etcd_"]);
+    test.env("TAKEOVER_ROUNDS", rounds.to_string());
+    test.env("QUORATE_REFERENCE_DIR", reference::folder());
+    repo::run(&mut test)
 }
 
 fn build(is_release: bool) -> Result<PathBuf> {

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::needs;
-use crate::{check, reference, repo};
+use crate::{check, fuzz, reference, repo};
 
 /// Tests that start clusters run this many at a time: they are limited by two cores and one disk, not by waiting.
 const CLUSTER_TESTS_AT_ONCE: &str = "2";
+/// How long each fuzzer runs here; what a longer run has found is in the corpus.
+const FUZZ_SECONDS: u32 = 8;
 /// What the whole run may take on the two cores of CI, its cold build included; longer is told, not failed.
 const RUN_WANTED: Duration = Duration::from_secs(40 * 60);
 
@@ -60,6 +62,10 @@ pub fn run(options: &Options) -> Result<()> {
     if !options.unit {
         let threads = Some(CLUSTER_TESTS_AT_ONCE);
         account.step("tests with whole programs", || tests(&["--test", "*"], threads, filter));
+        if filter.is_none() {
+            let short = fuzz::Options { seconds: FUZZ_SECONDS, target: None, corpus: None };
+            account.step("fuzzers, for a moment", || fuzz::run(&short));
+        }
     }
     close(&account)
 }
