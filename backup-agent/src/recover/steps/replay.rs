@@ -1,10 +1,13 @@
-//! Step `replay`: runs the server on the copy, alone and on loopback, so that its own code applies the log; then takes a
-//! snapshot from it.
+//! Step `replay`: makes a snapshot of the copy with its log applied. An etcd's log is applied here, by etcd's rules, and no
+//! server is needed. Quorate's, and an etcd's that holds what we do not know, is applied by the server itself, alone and on
+//! loopback, and the snapshot is taken from it.
 
 use std::path::Path;
 
 use async_trait::async_trait;
 use quorate_etcd_files::bbolt::Database;
+use quorate_etcd_files::datadir::{DataDir, Survivor, TailPolicy};
+use quorate_etcd_files::rescue::rescue;
 use sha2::{Digest, Sha256};
 
 use super::Step;
@@ -24,12 +27,23 @@ pub struct Replay;
 impl Step for Replay {
     fn describe(&self, request: &RecoverRequest) -> PlannedStep {
         let binary = request.server_binary.display();
+        let check = "the snapshot is whole and not older than the survivor's database";
+        if is_etcd(request) {
+            return PlannedStep {
+                id: "replay".into(),
+                title: "apply the log of the copy to its database, and write both as a snapshot"
+                    .into(),
+                check: check.into(),
+                equivalent: vec!["(no command of etcd does this without starting a server)".into()],
+                undo: "the snapshot is deleted".into(),
+            };
+        }
         PlannedStep {
             id: "replay".into(),
             title: format!(
                 "replay the log of the copy with {binary}, on loopback only, and take a snapshot"
             ),
-            check: "the snapshot is whole and not older than the survivor's database".into(),
+            check: check.into(),
             equivalent: vec![
                 format!(
                     "{binary} --data-dir WORK/copy --force-new-cluster --listen-client-urls http://127.0.0.1:0 …"
@@ -41,6 +55,9 @@ impl Step for Replay {
     }
 
     async fn act(&self, workspace: &Workspace) -> Result<()> {
+        if is_etcd(&workspace.request) && rescue_copy(workspace).await? {
+            return Ok(());
+        }
         let name = workspace.inventory.source_member().map(|member| member.name.clone());
         let server = LoopbackServer::start(&LoopbackOptions {
             binary: workspace.request.server_binary.clone(),
@@ -91,6 +108,35 @@ impl Step for Replay {
 
 fn is_etcd(request: &RecoverRequest) -> bool {
     matches!(request.source, SourceRequest::DataDir { server: ServerKind::Etcd, .. })
+}
+
+/// Applies the log of an etcd's copy; false where it holds an entry that only a server can apply.
+async fn rescue_copy(workspace: &Workspace) -> Result<bool> {
+    let (copy, target) = (DataDir::new(&workspace.copy(), None), workspace.snapshot());
+    let rescued = tokio::task::spawn_blocking(move || -> quorate_etcd_files::Result<_> {
+        if target.exists() {
+            // Of an earlier try: the step was not done, or it would not run again.
+            std::fs::remove_file(&target)
+                .map_err(quorate_etcd_files::Error::io("remove", &target))?;
+        }
+        // Where the tail is kept, the step before has marked it as committed in the copy.
+        rescue(&Survivor::open(&copy)?, TailPolicy::CommittedOnly, &target)
+    });
+    match rescued.await.map_err(|_| AgentError::Cancelled)? {
+        Ok(rescued) => {
+            tracing::info!(
+                entries = rescued.entries,
+                revision = rescued.revision,
+                "applied the log"
+            );
+            Ok(true)
+        }
+        Err(error @ quorate_etcd_files::Error::Unsupported { .. }) => {
+            tracing::warn!(%error, "the server has to apply this log");
+            Ok(false)
+        }
+        Err(error) => Err(file_error(error)),
+    }
 }
 
 /// Streams a snapshot; false where the server wants credentials nobody gave.
