@@ -1,9 +1,11 @@
 //! The data of a normal log entry: etcd's replicated request, in the form of every release from 3.4 on.
 //!
 //! Up to 3.5 a member publishes its name and the cluster its version by requests of etcd's old API (v2), whose bytes are
-//! no `InternalRaftRequest`. They are turned into the requests that newer releases write for the same purpose. What
-//! a request does to the state is not decided here.
+//! no `InternalRaftRequest`. They are turned into the requests that newer releases write for the same purpose. So are the
+//! passwords that 3.4 hashes only when it applies them. What a request does to the state is not decided here.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use prost::Message;
 use quorate_proto::etcdserverpb::{InternalRaftRequest, RequestHeader};
@@ -11,6 +13,10 @@ use quorate_proto::membershippb::{
     Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest,
 };
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+/// The cost that etcd hashes passwords with by default.
+const BCRYPT_COST: u32 = 10;
 
 /// The fields of `etcdserverpb.Request` (the old API's) that mean something to a store without that API.
 #[derive(Clone, PartialEq, Message)]
@@ -42,7 +48,33 @@ struct OldAttributes {
 /// # Errors
 /// The data are neither: damage that no checksum noticed, or a request of a newer release.
 pub fn decode_request(data: Bytes) -> Result<InternalRaftRequest, prost::DecodeError> {
-    InternalRaftRequest::decode(data.clone()).or_else(|error| from_old(data).ok_or(error))
+    let decoded = InternalRaftRequest::decode(data.clone());
+    let mut request = decoded.or_else(|error| from_old(data).ok_or(error))?;
+    hash_password(&mut request);
+    Ok(request)
+}
+
+/// 3.4 puts passwords into its log as they were typed, and every member hashes them with a salt of its own when it applies
+/// them. Here all members shall come to the same hash: the salt is made of the request's id, which is unique.
+fn hash_password(request: &mut InternalRaftRequest) {
+    let id = request.header.as_ref().map_or(request.id, |header| header.id);
+    let (name, password, hashed) = if let Some(add) = &mut request.auth_user_add {
+        (&add.name, &mut add.password, &mut add.hashed_password)
+    } else if let Some(change) = &mut request.auth_user_change_password {
+        (&change.name, &mut change.password, &mut change.hashed_password)
+    } else {
+        return;
+    };
+    if password.is_empty() || !hashed.is_empty() {
+        return;
+    }
+    let salt = Sha256::digest([&id.to_be_bytes()[..], name.as_bytes()].concat());
+    let salt = *salt.first_chunk::<16>().expect("SHA-256 has 32 bytes");
+    // Fails only for a cost that bcrypt does not know.
+    if let Ok(hash) = bcrypt::hash_with_salt(password.as_bytes(), BCRYPT_COST, salt) {
+        *hashed = BASE64.encode(hash.format_for_version(bcrypt::Version::TwoA));
+    }
+    password.clear();
 }
 
 fn from_old(data: Bytes) -> Option<InternalRaftRequest> {
@@ -123,6 +155,28 @@ mod tests {
             let header = request.header.clone();
             assert_eq!(request, InternalRaftRequest { header, ..InternalRaftRequest::default() });
         }
+    }
+
+    /// A password that 3.4 left as it was typed comes out hashed, the same on every member; a hash stays as it is.
+    #[test]
+    fn clear_passwords_are_hashed_alike() {
+        use quorate_proto::etcdserverpb::AuthUserAddRequest;
+        let with = |hashed: &str| {
+            let add = AuthUserAddRequest {
+                name: "root".to_owned(),
+                password: if hashed.is_empty() { "secret".to_owned() } else { String::new() },
+                hashed_password: hashed.to_owned(),
+                ..AuthUserAddRequest::default()
+            };
+            let request =
+                InternalRaftRequest { auth_user_add: Some(add), id: 9, ..Default::default() };
+            decode_request(request.encode_to_vec().into()).unwrap().auth_user_add.unwrap()
+        };
+        let (one, other) = (with(""), with(""));
+        assert_eq!((one.password.as_str(), &one), ("", &other));
+        let hash = String::from_utf8(BASE64.decode(&one.hashed_password).unwrap()).unwrap();
+        assert!(hash.starts_with("$2a$10$") && bcrypt::verify("secret", &hash).unwrap());
+        assert_eq!(with("aGFzaA==").hashed_password, "aGFzaA==");
     }
 
     /// Requests of the new API come through, other bytes do not.

@@ -2,7 +2,7 @@
 //!
 //! etcd 3.7 reads its members from the database. Up to 3.6 the truth is the v2 store in the newest `.snap` file and the
 //! configuration changes behind it: a directory that 3.4's `etcdctl` restored has the old cluster's members in its
-//! database. Names and client URLs are in the database in every release. Changes in entries that are not in the
+//! database. Names and client URLs are in the database, or in the log's requests by which members publish them. Changes in entries that are not in the
 //! database yet are left to whoever applies those.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +12,7 @@ use quorate_proto::raftpb::{ConfChange, ConfChangeType, Entry, EntryType};
 use serde::Deserialize;
 
 use super::survivor::Survivor;
+use crate::decode_request;
 use crate::error::{Error, Result};
 use crate::rows::{Member, bucket, parse_member_key};
 use crate::snap;
@@ -111,13 +112,15 @@ impl Survivor {
         Ok((members, removed))
     }
 
-    /// Names and client URLs come from the database, where every release keeps them up to date.
+    /// Names and client URLs come from the database, where it has them.
     fn add_published(&self, found: &mut Membership) -> Result<()> {
         let (rows, removed) = self.member_rows()?;
         for (id, member) in &mut found.members {
             if let Some(row) = rows.get(id).filter(|row| !row.name.is_empty()) {
                 member.name.clone_from(&row.name);
-                member.client_urls.clone_from(&row.client_urls);
+                if !row.client_urls.is_empty() {
+                    member.client_urls.clone_from(&row.client_urls);
+                }
             }
         }
         found.removed.extend(removed);
@@ -130,6 +133,7 @@ impl Membership {
     /// Makes the change that an entry asks for, unless etcd would have refused it.
     fn follow(&mut self, entry: &Entry, survivor: &Survivor) -> Result<()> {
         if entry.r#type() == EntryType::EntryNormal {
+            self.note_published(entry);
             return Ok(());
         }
         let wrong = || {
@@ -149,6 +153,17 @@ impl Membership {
             (self.index, self.term) = (entry.index(), entry.term());
         }
         Ok(())
+    }
+
+    /// 3.5 does not always put into its database what a member has published.
+    fn note_published(&mut self, entry: &Entry) {
+        let data = entry.data.clone().unwrap_or_default();
+        let published = decode_request(data).ok().and_then(|it| it.cluster_member_attr_set);
+        let Some(published) = published else { return };
+        let attributes = published.member_attributes.unwrap_or_default();
+        if let Some(member) = self.members.get_mut(&published.member_id) {
+            (member.name, member.client_urls) = (attributes.name, attributes.client_urls);
+        }
     }
 
     /// `None` where etcd turns the change into nothing when it applies it (`ValidateConfigurationChange`).

@@ -7,6 +7,7 @@ mod bootstrap;
 mod initial_cluster;
 mod layout;
 mod membership;
+mod release;
 mod restore;
 mod survivor;
 #[cfg(test)]
@@ -16,5 +17,6 @@ pub use bootstrap::create_log;
 pub use initial_cluster::{InitialCluster, InitialUrls, check_local_member, parse_urls};
 pub use layout::{DataDir, Lock};
 pub use membership::Membership;
-pub use restore::{RestoreOptions, Restored, restore};
+pub use release::Release;
+pub use restore::{RestoreOptions, Restored, restore, restore_for};
 pub use survivor::{Survivor, TailPolicy};

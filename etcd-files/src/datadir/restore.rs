@@ -16,6 +16,7 @@ use quorate_proto::raftpb;
 use super::bootstrap::{FIRST_TERM, create_log};
 use super::initial_cluster::{InitialCluster, InitialUrls, check_local_member};
 use super::layout::DataDir;
+use super::release::Release;
 use crate::bbolt::{BucketPlan, Changes, Database, RewritePlan, rewrite};
 use crate::disk::OsDisk;
 use crate::error::{Error, Result};
@@ -58,7 +59,28 @@ pub struct Restored {
 }
 
 /// Restores a snapshot file. Every member of the new cluster restores the same file with the same cluster and token.
+///
+/// The directory is one for the release that wrote the snapshot, and for newer ones; [`restore_for`] makes one for an
+/// older release.
 pub fn restore(snapshot: &Path, options: &RestoreOptions) -> Result<Restored> {
+    restore_with(snapshot, options, None)
+}
+
+/// [`restore`] for a given release of etcd: what an older one does not know is left out, and the cluster version is not
+/// above it, which that release would refuse to start with.
+pub fn restore_for(
+    snapshot: &Path,
+    options: &RestoreOptions,
+    release: Release,
+) -> Result<Restored> {
+    restore_with(snapshot, options, Some(release))
+}
+
+fn restore_with(
+    snapshot: &Path,
+    options: &RestoreOptions,
+    release: Option<Release>,
+) -> Result<Restored> {
     check_local_member(&options.initial_cluster, &options.name, &options.peer_urls)?;
     let cluster = InitialCluster::new(&options.initial_cluster, &options.initial_cluster_token)?;
     let member_id = cluster
@@ -72,7 +94,8 @@ pub fn restore(snapshot: &Path, options: &RestoreOptions) -> Result<Restored> {
     }
     let database = snapshot.database()?;
     let target = Target::create(&options.data_dir)?;
-    let result = target.fill(&database, &cluster, member_id, options);
+    let result = plan(&cluster, &database, release)
+        .and_then(|plan| target.fill(&database, &cluster, member_id, plan, options));
     if result.is_err() {
         target.discard();
     }
@@ -116,11 +139,11 @@ impl Target {
         source: &Database,
         cluster: &InitialCluster,
         member_id: u64,
+        mut plan: RewritePlan,
         options: &RestoreOptions,
     ) -> Result<Restored> {
         let count = cluster.members.len() as u64;
         let latest = latest_revision(source)?;
-        let mut plan = plan(cluster);
         let mut revision = latest.main;
         if let Some(amount) = options.bump_revision {
             let bumped = i64::try_from(amount).ok().and_then(|n| latest.main.checked_add(n));
@@ -210,7 +233,11 @@ fn latest_revision(source: &Database) -> Result<Revision> {
     }
 }
 
-fn plan(cluster: &InitialCluster) -> RewritePlan {
+fn plan(
+    cluster: &InitialCluster,
+    source: &Database,
+    release: Option<Release>,
+) -> Result<RewritePlan> {
     let put = |key: &[u8], value: &[u8]| (key.to_vec(), Some(value.to_vec()));
     let members = cluster
         .members
@@ -232,7 +259,10 @@ fn plan(cluster: &InitialCluster) -> RewritePlan {
     plan.insert(bucket::MEMBERS_REMOVED.to_owned(), removed);
     let marks = BucketPlan { drops_rows: false, changes: Changes::from(marks) };
     plan.insert(bucket::META.to_owned(), marks);
-    plan
+    if let Some(release) = release {
+        release.fit(&mut plan, source)?;
+    }
+    Ok(plan)
 }
 
 /// An empty row at the new revision, and a compaction scheduled there: at start the server resumes it.

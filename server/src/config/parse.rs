@@ -50,6 +50,8 @@ pub struct RestoreArgs {
     pub bump_revision: u64,
     /// `--mark-compacted`.
     pub mark_compacted: bool,
+    /// `--for-etcd`: the release line that is to start on the directory.
+    pub for_etcd: Option<String>,
 }
 
 /// What the command line asks for.
@@ -356,7 +358,8 @@ fn parse_restore(args: Vec<String>) -> Result<Invocation, ConfigError> {
         .arg(text("initial-memory-map-size", "0", "Accepted, no effect"))
         .arg(switch("skip-hash-check", "Restore a file without its checksum"))
         .arg(text("bump-revision", "0", "Add this many revisions"))
-        .arg(switch("mark-compacted", "Make all older watches fail; needed with --bump-revision"));
+        .arg(switch("mark-compacted", "Make all older watches fail; needed with --bump-revision"))
+        .arg(text("for-etcd", "", "Release of etcd that is to start on it: 3.4, 3.5, 3.6 or 3.7"));
     let matches = match command.try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Invocation::Print(error.to_string(), 0)),
@@ -376,6 +379,7 @@ fn parse_restore(args: Vec<String>) -> Result<Invocation, ConfigError> {
         skip_hash_check: matches.get_flag("skip-hash-check"),
         bump_revision,
         mark_compacted: matches.get_flag("mark-compacted"),
+        for_etcd: get("for-etcd"),
     }))
 }
 

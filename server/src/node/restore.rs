@@ -27,8 +27,13 @@ pub fn restore(args: &RestoreArgs) -> Result<()> {
         skip_hash_check: args.skip_hash_check,
         bump_revision: (args.bump_revision > 0).then_some(args.bump_revision),
     };
-    let restored = datadir::restore(Path::new(&args.file), &options)
-        .with_context(|| format!("{} into {}", args.file, root.display()))?;
+    let release = args.for_etcd.as_deref().map(str::parse).transpose().context("--for-etcd")?;
+    let file = Path::new(&args.file);
+    let restored = match release {
+        Some(release) => datadir::restore_for(file, &options, release),
+        None => datadir::restore(file, &options),
+    };
+    let restored = restored.with_context(|| format!("{} into {}", args.file, root.display()))?;
     println!(
         "restored member {:x} of cluster {:x} into {} at revision {}",
         restored.member_id,

@@ -5,80 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use tempfile::TempDir;
-use testbed::{Process, Version, free_ports, reference};
+use testbed::{Version, reference};
 
-use super::ask;
-use super::stage::{READY_MAX, SERVER};
+use super::lone::Lone;
+use super::stage::SERVER;
 
-/// Rows of the database, large enough that a take-over takes a while.
+/// Puts that make a database of which a take-over takes a while.
 const KEYS: usize = 600;
-const VALUE_BYTES: usize = 16 * 1024;
-
-/// A member of a cluster of one, whatever runs it.
-struct Lone {
-    folder: TempDir,
-    data: PathBuf,
-    flags: Vec<String>,
-    url: String,
-}
-
-impl Lone {
-    fn new() -> Lone {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let ports = free_ports(2).unwrap();
-        let [url, peer] = [ports[0], ports[1]].map(|port| format!("http://127.0.0.1:{port}"));
-        let flags = [
-            "--name=m1".to_owned(),
-            "--logger=zap".to_owned(),
-            format!("--listen-client-urls={url}"),
-            format!("--advertise-client-urls={url}"),
-            format!("--listen-peer-urls={peer}"),
-            format!("--initial-advertise-peer-urls={peer}"),
-            format!("--initial-cluster=m1={peer}"),
-        ];
-        Lone { folder, data, flags: flags.into(), url }
-    }
-
-    fn process(&self, program: &Path) -> Process {
-        let data = [format!("--data-dir={}", self.data.display())];
-        let flags: Vec<String> = self.flags.iter().chain(&data).cloned().collect();
-        Process::new("m1", self.folder.path(), program, &flags)
-    }
-
-    fn start(&self, program: &Path) -> Process {
-        let mut process = self.process(program);
-        process.start().unwrap();
-        process.wait_ready(READY_MAX).unwrap();
-        process
-    }
-
-    async fn put(&self, keys: usize) {
-        let mut kv = ask::kv(&self.url, READY_MAX);
-        for n in 0..keys {
-            let put = quorate_proto::etcdserverpb::PutRequest {
-                key: format!("k{n}").into(),
-                value: vec![b'v'; VALUE_BYTES].into(),
-                ..Default::default()
-            };
-            kv.put(put).await.unwrap();
-        }
-    }
-
-    /// Revision and HashKV of what runs.
-    async fn state(&self) -> (i64, u32) {
-        let urls = std::slice::from_ref(&self.url);
-        let revision = ask::same_revision(urls, READY_MAX).await;
-        (revision, ask::hashes(urls, revision).await[0])
-    }
-
-    fn moved(&self) -> bool {
-        fs::read_dir(&self.data)
-            .unwrap()
-            .any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("member.etcd-"))
-    }
-}
 
 /// kill -9 at a random moment, again and again, until a take-over got through: the data are etcd's all the time, and in
 /// the end ours.

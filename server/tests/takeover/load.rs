@@ -19,8 +19,8 @@ const REST_AFTER_ERROR: Duration = Duration::from_millis(50);
 /// A put that was acknowledged.
 #[derive(Clone, Debug)]
 pub struct Put {
-    key: String,
-    value: String,
+    pub key: String,
+    pub value: String,
     pub revision: i64,
 }
 

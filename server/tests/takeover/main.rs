@@ -7,7 +7,13 @@
 #[path = "../faults/ask.rs"]
 #[allow(dead_code, reason = "shared with the fault suite, which asks for more")]
 mod ask;
+mod both_ways;
 mod broken_off;
+mod content;
+mod guide;
+mod killed;
 mod load;
+mod lone;
 mod stage;
+mod state;
 mod three;

@@ -11,7 +11,7 @@ use super::load::{Load, all_there};
 use super::stage::{READY_MAX, Stage};
 
 /// Rounds of each random test; a soak sets more.
-fn rounds() -> usize {
+pub fn rounds() -> usize {
     let set = std::env::var("TAKEOVER_ROUNDS").ok();
     set.map_or(1, |rounds| rounds.parse().expect("TAKEOVER_ROUNDS is a number"))
 }
