@@ -48,7 +48,7 @@ impl Command {
     /// # Errors
     /// As [`Command::take_request`].
     pub fn prepare(&self) -> Result<(), prost::DecodeError> {
-        let request = InternalRaftRequest::decode(self.bytes.clone())?;
+        let request = decode_request(self.bytes.clone())?;
         *self.request.lock() = Some(Box::new(request));
         Ok(())
     }
