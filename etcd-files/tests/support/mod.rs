@@ -109,6 +109,7 @@ impl Etcd {
     }
 
     /// Kills the server as a crash would.
+    #[allow(dead_code, reason = "not every test binary kills")]
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
