@@ -47,8 +47,8 @@ pub struct LogConfig {
     pub rotation: Option<Rotation>,
 }
 
-/// lumberjack's settings under the names of etcd's flag.
-#[derive(Deserialize)]
+/// lumberjack's settings under the names of etcd's flag; a size of 0 stands for 100 MB.
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct RotationJson {
     maxsize: u64,
@@ -56,13 +56,6 @@ struct RotationJson {
     maxbackups: usize,
     localtime: bool,
     compress: bool,
-}
-
-impl Default for RotationJson {
-    fn default() -> RotationJson {
-        // A size of 0 stands for 100 MB.
-        RotationJson { maxsize: 0, maxage: 0, maxbackups: 0, localtime: false, compress: false }
-    }
 }
 
 impl LogConfig {
