@@ -9,7 +9,13 @@ use quorate_proto::etcdserverpb::request_op::Request as Op;
 use quorate_proto::etcdserverpb::{
     DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
+
+/// Transactions inside each other. Decoders take a hundred messages inside each other, of which a nested transaction
+/// takes two; an entry of the log has one more around it, and one that no member could read again would end them all.
+/// etcd has no such limit but `--max-txn-ops`.
+const TXN_DEPTH_MAX: usize = 48;
 
 /// Checks a range request.
 ///
@@ -55,15 +61,15 @@ pub fn check_delete_range(request: &DeleteRangeRequest) -> Result<(), EtcdError>
 /// Checks a transaction and everything in it. `ops_max` is `--max-txn-ops`.
 ///
 /// # Errors
-/// Too many operations, a faulty operation, or keys that two operations of one branch write.
+/// Too many operations or too deep, a faulty operation, or keys that two operations of one branch write.
 pub fn check_txn(request: &TxnRequest, ops_max: usize) -> Result<(), EtcdError> {
-    check_txn_ops(request, ops_max)?;
+    check_txn_ops(request, ops_max, TXN_DEPTH_MAX)?;
     written_keys(&request.success)?;
     written_keys(&request.failure)?;
     Ok(())
 }
 
-fn check_txn_ops(request: &TxnRequest, ops_max: usize) -> Result<(), EtcdError> {
+fn check_txn_ops(request: &TxnRequest, ops_max: usize, depth_max: usize) -> Result<(), EtcdError> {
     let ops = request.compare.len().max(request.success.len()).max(request.failure.len());
     if ops > ops_max {
         return Err(EtcdError::TooManyOps);
@@ -76,32 +82,77 @@ fn check_txn_ops(request: &TxnRequest, ops_max: usize) -> Result<(), EtcdError> 
             Some(Op::RequestRange(range)) => check_range(range)?,
             Some(Op::RequestPut(put)) => check_put(put)?,
             Some(Op::RequestDeleteRange(delete)) => check_delete_range(delete)?,
-            Some(Op::RequestTxn(txn)) => check_txn_ops(txn, ops_max - ops)?,
+            Some(Op::RequestTxn(_)) if depth_max == 0 => return Err(EtcdError::TooManyOps),
+            Some(Op::RequestTxn(txn)) => check_txn_ops(txn, ops_max - ops, depth_max - 1)?,
             None => return Err(EtcdError::KeyNotFound),
         }
     }
     Ok(())
 }
 
-/// Keys that a branch puts and intervals that it deletes.
+/// Keys that a branch deletes. One request may nest a hundred thousand operations, so nothing here looks at all of them
+/// for each of them.
+#[derive(Default)]
+struct Deleted<'a> {
+    keys: HashSet<&'a [u8]>,
+    /// Start and end of intervals, none of which touch.
+    intervals: BTreeMap<&'a [u8], &'a [u8]>,
+}
+
+impl<'a> Deleted<'a> {
+    fn contains(&self, key: &[u8]) -> bool {
+        let before = (Bound::Unbounded, Bound::Included(key));
+        let interval = self.intervals.range::<[u8], _>(before).next_back();
+        self.keys.contains(key) || interval.is_some_and(|(_, end)| key < *end)
+    }
+
+    fn insert(&mut self, request: &'a DeleteRangeRequest) {
+        if request.range_end.is_empty() {
+            self.keys.insert(&request.key);
+        } else {
+            // etcd compares "\0" like any other end here, so nothing lies in such an interval. Allowed is what it allows.
+            self.insert_interval(&request.key, &request.range_end);
+        }
+    }
+
+    fn insert_interval(&mut self, mut start: &'a [u8], mut end: &'a [u8]) {
+        if start >= end {
+            return;
+        }
+        let before = (Bound::Unbounded, Bound::Included(start));
+        let reaching = self.intervals.range::<[u8], _>(before).next_back();
+        if let Some((earlier, _)) = reaching.filter(|(_, its_end)| **its_end >= start) {
+            start = earlier;
+        }
+        let after = |start| (Bound::Included(start), Bound::Unbounded);
+        while let Some((&next, &its_end)) = self.intervals.range::<[u8], _>(after(start)).next()
+            && next <= end
+        {
+            self.intervals.remove(next);
+            end = end.max(its_end);
+        }
+        self.intervals.insert(start, end);
+    }
+
+    fn extend(&mut self, other: Deleted<'a>) {
+        self.keys.extend(other.keys);
+        for (start, end) in other.intervals {
+            self.insert_interval(start, end);
+        }
+    }
+}
+
+/// Keys that a branch puts and deletes.
 #[derive(Default)]
 struct Written<'a> {
     puts: HashSet<&'a Bytes>,
-    deletes: Vec<(&'a Bytes, &'a Bytes)>,
+    deletes: Deleted<'a>,
 }
 
 impl<'a> Written<'a> {
-    fn deletes_key(&self, key: &Bytes) -> bool {
-        self.deletes.iter().any(|(start, end)| match end.as_ref() {
-            [] => *start == key,
-            // etcd compares "\0" like any other end here, so nothing lies in such an interval. Allowed is what it allows.
-            _ => *start <= key && key < *end,
-        })
-    }
-
     /// Adds a put, unless something of this branch wrote the key before.
     fn put(&mut self, key: &'a Bytes) -> Result<(), EtcdError> {
-        if self.deletes_key(key) || !self.puts.insert(key) {
+        if self.deletes.contains(key) || !self.puts.insert(key) {
             return Err(EtcdError::DuplicateKey);
         }
         Ok(())
@@ -120,7 +171,7 @@ fn written_keys(ops: &[RequestOp]) -> Result<Written<'_>, EtcdError> {
     }
     for op in ops {
         if let Some(Op::RequestDeleteRange(delete)) = &op.request {
-            written.deletes.push((&delete.key, &delete.range_end));
+            written.deletes.insert(delete);
         }
     }
     for op in ops {
@@ -132,7 +183,7 @@ fn written_keys(ops: &[RequestOp]) -> Result<Written<'_>, EtcdError> {
         }
         for key in &otherwise.puts {
             // Only one of the two branches is taken, so they may put the same key.
-            if !then.puts.contains(key) || written.deletes_key(key) {
+            if !then.puts.contains(key) || written.deletes.contains(key) {
                 written.put(key)?;
             }
         }
@@ -202,6 +253,43 @@ mod tests {
         let ops = vec![put("a"), nested(vec![put("b"), put("c")], vec![])];
         assert_eq!(check_txn(&txn(ops.clone(), vec![]), 4), Ok(()));
         assert_eq!(check_txn(&txn(ops, vec![]), 3), Err(EtcdError::TooManyOps));
+    }
+
+    /// Deletes that overlap, touch or hold one another are one interval, whatever their order.
+    #[test]
+    fn deleted_intervals_are_merged() {
+        let spans =
+            [("c", "e"), ("g", "h"), ("a", "b"), ("d", "g"), ("x", "x"), ("z", "y"), ("d", "e")];
+        for turn in 0..spans.len() {
+            let mut deleted = Deleted::default();
+            for n in 0..spans.len() {
+                let (start, end) = spans[(n + turn) % spans.len()];
+                deleted.insert_interval(start.as_bytes(), end.as_bytes());
+            }
+            let held: String =
+                ('a'..='z').filter(|c| deleted.contains(c.to_string().as_bytes())).collect();
+            assert_eq!(held, "acdefg");
+            assert_eq!(deleted.intervals.len(), 2);
+        }
+    }
+
+    /// What is let pass can be read again as an entry of the log, at its deepest too; one deeper is refused.
+    #[test]
+    fn the_deepest_can_be_read_again() {
+        use prost::Message;
+        use quorate_proto::etcdserverpb::InternalRaftRequest;
+        let of_depth = |depth: usize| {
+            let innermost = txn(vec![put("a")], vec![]);
+            (0..depth).fold(innermost, |inner, _| {
+                let inner = RequestOp { request: Some(Op::RequestTxn(inner)) };
+                txn(vec![], vec![inner])
+            })
+        };
+        let deepest = of_depth(TXN_DEPTH_MAX);
+        assert_eq!(check_txn(&deepest, 128), Ok(()));
+        let entry = InternalRaftRequest { txn: Some(deepest), ..Default::default() };
+        assert_eq!(InternalRaftRequest::decode(&*entry.encode_to_vec()).unwrap(), entry);
+        assert_eq!(check_txn(&of_depth(TXN_DEPTH_MAX + 1), 128), Err(EtcdError::TooManyOps));
     }
 
     /// An operation without a request is reported as etcd reports it.

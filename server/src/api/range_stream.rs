@@ -26,11 +26,20 @@ pub fn start(
     check(&request)?;
     let (sender, receiver) = mpsc::channel(CHUNK_QUEUE);
     let context = context.clone();
-    tokio::task::spawn_blocking(move || {
+    tokio::spawn(async move {
         let chunk_bytes = context.limits.request_bytes_max;
         let mut stream = RangeStream::new(context.state.store(), request, chunk_bytes);
-        loop {
-            let answer = match stream.next_chunk() {
+        // The place first: a client that does not read must not hold one of the threads that read for everybody.
+        while let Ok(place) = sender.reserve().await {
+            let read = move || (stream.next_chunk(), stream);
+            let chunk = match tokio::task::spawn_blocking(read).await {
+                Ok((chunk, rest)) => {
+                    stream = rest;
+                    chunk
+                }
+                Err(error) => return place.send(Err(Status::internal(error.to_string()))),
+            };
+            let answer = match chunk {
                 // A right that went away while the stream ran ends it.
                 Ok(Some(chunk)) => {
                     let unchanged = context.check_unchanged(&caller).map_err(Status::from);
@@ -40,7 +49,8 @@ pub fn start(
                 Err(error) => Err(status::from_mvcc(&error)),
             };
             let is_end = answer.is_err();
-            if sender.blocking_send(answer).is_err() || is_end {
+            place.send(answer);
+            if is_end {
                 return;
             }
         }

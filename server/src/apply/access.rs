@@ -10,6 +10,7 @@ use quorate_proto::etcdserverpb::request_op::Request as Op;
 use quorate_proto::etcdserverpb::{
     DeleteRangeRequest, InternalRaftRequest, PutRequest, RequestOp, TxnRequest,
 };
+use std::collections::HashSet;
 
 type Judged = Result<(), EtcdError>;
 
@@ -29,10 +30,16 @@ impl Judge<'_> {
     /// # Errors
     /// A right is missing; see [`AuthView::check`].
     pub fn txn(&self, request: &TxnRequest) -> Judged {
+        self.nested(request, &mut HashSet::new())
+    }
+
+    /// `leases` are those whose keys have been judged: a transaction may name one a hundred thousand times.
+    fn nested(&self, request: &TxnRequest, leases: &mut HashSet<i64>) -> Judged {
         for compare in &request.compare {
             self.view.check(self.caller, Access::Read, &compare.key, &compare.range_end)?;
         }
-        request.success.iter().chain(&request.failure).try_for_each(|op| self.operation(op))
+        let mut ops = request.success.iter().chain(&request.failure);
+        ops.try_for_each(|op| self.operation(op, leases))
     }
 
     /// Judges the use of a lease: who cannot write all keys that hang on it may neither hang another one on it nor let
@@ -49,7 +56,7 @@ impl Judge<'_> {
     /// # Errors
     /// A right is missing; see [`AuthView::check`].
     pub fn lease_keys(&self, id: i64, access: Access) -> Judged {
-        if id == 0 {
+        if id == 0 || self.view.check_root(self.caller).is_ok() {
             return Ok(());
         }
         self.keys(&self.lessor.keys(id).unwrap_or_default(), access)
@@ -66,21 +73,23 @@ impl Judge<'_> {
         keys.iter().try_for_each(|key| self.view.check(self.caller, access, key, &[]))
     }
 
-    fn operation(&self, op: &RequestOp) -> Judged {
+    fn operation(&self, op: &RequestOp, leases: &mut HashSet<i64>) -> Judged {
         match &op.request {
             Some(Op::RequestRange(range)) => {
                 self.view.check(self.caller, Access::Read, &range.key, &range.range_end)
             }
-            Some(Op::RequestPut(put)) => self.put(put),
+            Some(Op::RequestPut(put)) => self.put(put, leases),
             Some(Op::RequestDeleteRange(delete)) => self.delete_range(delete),
-            Some(Op::RequestTxn(txn)) => self.txn(txn),
+            Some(Op::RequestTxn(txn)) => self.nested(txn, leases),
             None => Ok(()),
         }
     }
 
-    fn put(&self, request: &PutRequest) -> Judged {
+    fn put(&self, request: &PutRequest, leases: &mut HashSet<i64>) -> Judged {
         self.view.check(self.caller, Access::Write, &request.key, &[])?;
-        self.lease(request.lease)?;
+        if request.lease != 0 && leases.insert(request.lease) {
+            self.lease(request.lease)?;
+        }
         if request.prev_kv {
             self.view.check(self.caller, Access::Read, &request.key, &[])?;
         }
@@ -106,7 +115,7 @@ pub(super) fn check_entry(state: &State, request: &InternalRaftRequest) -> Judge
     if is_for_root(request) {
         view.check_root(&caller)
     } else if let Some(put) = &request.put {
-        judge.put(put)
+        judge.put(put, &mut HashSet::new())
     } else if let Some(txn) = &request.txn {
         judge.txn(txn)
     } else if let Some(delete) = &request.delete_range {
