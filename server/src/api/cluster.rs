@@ -97,6 +97,18 @@ pub fn promote_learner(context: SharedContext, id: u64) -> BoxFuture<'static, Re
 
 /// Promotes a learner; only the leader knows how far it is.
 pub(super) async fn promote_here(context: &Context, id: u64) -> Result<(), Status> {
+    let result = try_promote(context, id).await;
+    let server = &context.metrics.server;
+    match &result {
+        Ok(()) => server.learner_promote_successes.inc(),
+        Err(status) => {
+            server.learner_promote_failures.with_label_values(&[status.message()]).inc();
+        }
+    }
+    result
+}
+
+async fn try_promote(context: &Context, id: u64) -> Result<(), Status> {
     check(context, &ChangeCheck::Promote { id })?;
     if !is_in_sync(context, id) {
         return Err(EtcdError::LearnerNotReady.into());

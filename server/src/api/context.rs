@@ -6,13 +6,13 @@ use super::budget::AnswerBudget;
 use super::status;
 use crate::apply::{Outcome, Reply, State};
 use crate::clock::SharedClock;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RequestKind};
 use crate::raft::Raft;
 use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::alarm_request::AlarmAction;
 use quorate_proto::etcdserverpb::{AlarmRequest, AlarmType, InternalRaftRequest, ResponseHeader};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -33,6 +33,8 @@ pub struct Limits {
     pub learners_max: usize,
     /// `--strict-reconfig-check`.
     pub strict_reconfig_check: bool,
+    /// `--warning-apply-duration`; zero for no warning.
+    pub slow_apply: Duration,
     /// `--warning-unary-request-duration`.
     pub slow_call: Duration,
     /// `--watch-progress-notify-interval`.
@@ -118,13 +120,17 @@ impl Context {
         &self,
         request: InternalRaftRequest,
     ) -> impl Future<Output = Result<Reply, Status>> + Send + use<'_> {
+        let (kind, started) = (RequestKind::of(&request), Instant::now());
         let proposed = self.raft.propose(request);
         async move {
-            match proposed.await {
+            let answer = match proposed.await {
                 Ok(Ok(reply)) => Ok(reply),
                 Ok(Err(error)) => Err(error.into()),
                 Err(error) => Err(status::from_propose(&error)),
-            }
+            };
+            let times = &self.metrics.server.request_times;
+            times.observe(kind, answer.is_ok(), started.elapsed());
+            answer
         }
     }
 

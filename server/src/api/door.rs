@@ -5,8 +5,9 @@
 //! oversized message, slow-call warnings. Handlers see only requests that may be served.
 
 use super::access::Access;
-use super::body::{CallBody, CallCounters, DoorBody, Paced};
+use super::body::{CallBody, DoorBody, Paced};
 use super::budget::Share;
+use super::call_counters::CallCounters;
 use super::context::SharedContext;
 use super::gateway::{Calls, Gateway, SchemaError};
 use super::identity::CertificateName;
@@ -129,7 +130,7 @@ impl hyper::service::Service<Request<Incoming>> for Door {
         if let Some(name) = &self.certificate_name {
             request.extensions_mut().insert(name.clone());
         }
-        let request = request.map(CallBody::Incoming);
+        let request = request.map(CallBody::incoming);
         let is_call = serves.takes_calls() && is_grpc(request.headers());
         let known = inner.methods.get(request.uri().path()).filter(|_| is_call);
         match known.cloned() {
@@ -145,7 +146,7 @@ impl Calls for Inner {
             Some(entry) => self.answer_call(entry, request),
             None => {
                 let status = Status::unimplemented(unknown_method(request.uri().path()));
-                Box::pin(ready(Ok(refusal(&status, None))))
+                Box::pin(ready(Ok(refusal(&status))))
             }
         }
     }
@@ -155,19 +156,21 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<DoorBody>, Infallible>
 
 impl Inner {
     fn answer_call(self: Arc<Self>, entry: Arc<Entry>, request: Request<CallBody>) -> Answer {
+        let started = Instant::now();
         entry.counters.start();
         if let Err(status) = self.admit(&entry, request.headers()) {
-            return Box::pin(ready(Ok(refusal(&status, Some(&entry.counters)))));
+            entry.counters.finish(status.code(), started);
+            return Box::pin(ready(Ok(refusal(&status))));
         }
-        let started = Instant::now();
         let leaderless = self.leaderless(&entry, request.headers());
+        let request = request.map(|body| body.metered(entry.counters.clone()));
         let answer = self.route(entry.counters.path(), request);
         Box::pin(async move {
             let response = answer.await.unwrap_or_else(|never| match never {});
             if entry.shape == Shape::Unary {
                 self.note_slow(&entry, started.elapsed());
             }
-            Ok(counted(response, &entry, leaderless))
+            Ok(counted(response, &entry, started, leaderless))
         })
     }
 
@@ -179,7 +182,7 @@ impl Inner {
         is_tls: bool,
     ) -> Response<DoorBody> {
         if serves.takes_calls() && is_grpc(request.headers()) {
-            return refusal(&Status::unimplemented(unknown_method(request.uri().path())), None);
+            return refusal(&Status::unimplemented(unknown_method(request.uri().path())));
         }
         let is_method = self.methods.contains_key(request.uri().path());
         if let Some(page) = pages::refused_here(&request, serves, is_method) {
@@ -230,6 +233,7 @@ impl Inner {
         if version.is_some_and(|version| std::str::from_utf8(version).is_err()) {
             return Err(EtcdError::InvalidClientApiVersion.into());
         }
+        self.context.metrics.grpc.versions.count(entry.counters.is_stream(), version);
         if needs_leader(headers) && self.context.raft.leader().is_none() {
             return Err(EtcdError::NoLeader.into());
         }
@@ -278,10 +282,7 @@ fn unknown_method(path: &str) -> String {
     }
 }
 
-fn refusal(status: &Status, counters: Option<&Arc<CallCounters>>) -> Response<DoorBody> {
-    if let Some(counters) = counters {
-        counters.finish(status.code());
-    }
+fn refusal(status: &Status) -> Response<DoorBody> {
     status.clone().into_http::<tonic::body::Body>().map(|_| DoorBody::page(bytes::Bytes::new()))
 }
 
@@ -289,6 +290,7 @@ fn refusal(status: &Status, counters: Option<&Arc<CallCounters>>) -> Response<Do
 fn counted(
     mut response: Response<tonic::body::Body>,
     entry: &Entry,
+    started: Instant,
     leaderless: Option<Leaderless>,
 ) -> Response<DoorBody> {
     let status = Status::from_header_map(response.headers());
@@ -300,16 +302,16 @@ fn counted(
         if let Ok(text) = HeaderValue::from_str(translated.message()) {
             headers.insert("grpc-message", text);
         }
-        entry.counters.finish(translated.code());
+        entry.counters.finish(translated.code(), started);
         return response.map(DoorBody::plain);
     }
     if let Some(status) = status {
-        entry.counters.finish(status.code());
+        entry.counters.finish(status.code(), started);
         return response.map(DoorBody::plain);
     }
     let counters = Arc::clone(&entry.counters);
     let paced = response.extensions_mut().remove::<Share>().map(Paced::new);
-    response.map(|body| DoorBody::counted(body, counters, leaderless, paced))
+    response.map(|body| DoorBody::counted(body, counters, started, leaderless, paced))
 }
 
 /// tonic says OUT_OF_RANGE in words of its own; clients know grpc-go's RESOURCE_EXHAUSTED.

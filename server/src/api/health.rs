@@ -28,7 +28,7 @@ impl HealthApi {
 
 fn serving(context: &SharedContext) -> HealthCheckResponse {
     let is_defragmenting =
-        context.limits.stops_service_on_defrag && context.metrics.defrag_inflight.get() > 0;
+        context.limits.stops_service_on_defrag && context.metrics.disk.defrag_inflight.get() > 0;
     let is_serving = !*context.stop.borrow() && !is_defragmenting;
     let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
     HealthCheckResponse { status: status as i32 }

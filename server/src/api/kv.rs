@@ -7,6 +7,7 @@ use super::context::SharedContext;
 use super::status;
 use crate::apply::{Judge, Reply, read_only_txn};
 use crate::auth::{Access, Caller};
+use crate::metrics::RequestKind;
 use crate::mvcc::RangeResult;
 use prost::Message;
 use quorate_proto::errors::EtcdError;
@@ -18,6 +19,7 @@ use quorate_proto::etcdserverpb::{
     RequestOp, TxnRequest, TxnResponse,
 };
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
@@ -42,15 +44,29 @@ impl KvApi {
         let is_small = request.range_end.is_empty()
             || (request.limit > 0 && request.limit <= INLINE_LIMIT_MAX && !request.count_only);
         if is_small {
-            let result = store.range(&request).map_err(|error| status::from_mvcc(&error))?;
+            let started = Instant::now();
+            let result = store.range(&request);
+            self.note_range(started.elapsed(), result.is_ok());
+            let result = result.map_err(|error| status::from_mvcc(&error))?;
             return Ok(Response::new(self.response(result)));
         }
         let reading = self.context.answers.read().await?;
+        let started = Instant::now();
         let read = tokio::task::spawn_blocking(move || store.range(&request)).await;
         let result = read.map_err(|error| Status::internal(error.to_string()))?;
+        self.note_range(started.elapsed(), result.is_ok());
         let response = self.response(result.map_err(|error| status::from_mvcc(&error))?);
         let share = reading.share(response.encoded_len()).await?;
         Ok(attach(Response::new(response), share))
+    }
+
+    /// Counts the reading itself, without what came before it.
+    fn note_range(&self, took: Duration, is_success: bool) {
+        let (server, took) = (&self.context.metrics.server, took.as_secs_f64());
+        match is_success {
+            true => server.range_ok.observe(took),
+            false => server.range_failed.with_label_values(&["false"]).observe(took),
+        }
     }
 
     fn response(&self, result: RangeResult) -> RangeResponse {
@@ -62,8 +78,42 @@ impl KvApi {
         }
     }
 
+    /// A range whose request is known to be sound.
+    async fn range_now(
+        &self,
+        credentials: &Credentials,
+        request: RangeRequest,
+    ) -> Result<Response<RangeResponse>, Status> {
+        self.reach(&request).await?;
+        let caller = self.judge_read(credentials, &request).await?;
+        let response = self.read(request).await?;
+        self.context.check_unchanged(&caller)?;
+        Ok(response)
+    }
+
+    /// Counts a read from its coming to its answer, and warns of a slow one.
+    fn note_read(&self, kind: RequestKind, took: Duration, is_success: bool) {
+        let server = &self.context.metrics.server;
+        server.request_times.observe(kind, is_success, took);
+        let warning = self.context.limits.slow_apply;
+        if took > warning && !warning.is_zero() {
+            server.slow_apply.inc();
+            tracing::warn!(
+                took = ?took,
+                expected_duration = ?warning,
+                request = kind.name(),
+                "apply request took too long"
+            );
+        }
+    }
+
     async fn check_read(&self, request: &RangeRequest) -> Result<(), Status> {
         checks::check_range(request)?;
+        self.reach(request).await
+    }
+
+    /// Waits until this member knows what a read must know.
+    async fn reach(&self, request: &RangeRequest) -> Result<(), Status> {
         if request.serializable {
             return Ok(());
         }
@@ -143,11 +193,11 @@ impl Kv for KvApi {
     ) -> Result<Response<RangeResponse>, Status> {
         let credentials = self.context.credentials(&request);
         let request = request.into_inner();
-        self.check_read(&request).await?;
-        let caller = self.judge_read(&credentials, &request).await?;
-        let response = self.read(request).await?;
-        self.context.check_unchanged(&caller)?;
-        Ok(response)
+        checks::check_range(&request)?;
+        let started = Instant::now();
+        let response = self.range_now(&credentials, request).await;
+        self.note_read(RequestKind::Range, started.elapsed(), response.is_ok());
+        response
     }
 
     type RangeStreamStream =
@@ -204,7 +254,10 @@ impl Kv for KvApi {
         let request = request.into_inner();
         checks::check_txn(&request, self.context.limits.txn_ops_max)?;
         if is_read_only(&request) {
-            return self.read_txn(&credentials, request).await;
+            let started = Instant::now();
+            let response = self.read_txn(&credentials, request).await;
+            self.note_read(RequestKind::ReadonlyTxn, started.elapsed(), response.is_ok());
+            return response;
         }
         self.context.admit(txn_cost(&request)).await?;
         let proposal = InternalRaftRequest { txn: Some(request), ..InternalRaftRequest::default() };

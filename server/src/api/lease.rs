@@ -98,7 +98,7 @@ pub(super) async fn renew_here(context: &Context, id: i64) -> Result<i64, Status
     loop {
         match lessor.renew(id) {
             Renewal::Renewed(ttl) => {
-                context.metrics.lease_renewed.inc();
+                context.metrics.lease.renewed.inc();
                 undo_checkpoint(context, id, ttl).await;
                 return Ok(ttl);
             }
@@ -223,7 +223,6 @@ impl Lease for LeaseApi {
         let proposal = InternalRaftRequest { lease_grant: Some(request), ..Default::default() };
         match self.context.propose_as(&credentials, proposal).await? {
             Reply::LeaseGrant { revision, id, ttl } => {
-                self.context.metrics.lease_granted.inc();
                 let header = self.context.header(revision);
                 Ok(Response::new(LeaseGrantResponse { header, id, ttl, error: String::new() }))
             }
@@ -240,7 +239,6 @@ impl Lease for LeaseApi {
         let lease_revoke = Some(request.into_inner());
         let proposal = InternalRaftRequest { lease_revoke, ..InternalRaftRequest::default() };
         let revision = self.context.propose_done_as(&credentials, proposal).await?;
-        self.context.metrics.lease_revoked.inc();
         Ok(Response::new(LeaseRevokeResponse { header: self.context.header(revision) }))
     }
 

@@ -123,11 +123,11 @@ impl Maintenance for MaintenanceApi {
         self.context.require_root(&self.context.credentials(&request)).await?;
         tracing::info!("starting defragment");
         let backend = self.context.state.backend.clone();
-        self.context.metrics.defrag_inflight.set(1);
-        let timer = self.context.metrics.defrag.start_timer();
+        self.context.metrics.disk.defrag_inflight.set(1);
+        let timer = self.context.metrics.disk.defrag.start_timer();
         let report = off_thread(move || backend.defragment()).await;
         timer.observe_duration();
-        self.context.metrics.defrag_inflight.set(0);
+        self.context.metrics.disk.defrag_inflight.set(0);
         let report = report?.map_err(|error| Status::unknown(error.to_string()))?;
         tracing::info!(?report, "finished defragment");
         Ok(Response::new(DefragmentResponse { header: None }))
@@ -136,7 +136,9 @@ impl Maintenance for MaintenanceApi {
     async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
         self.context.require_root(&self.context.credentials(&request)).await?;
         let store = self.context.state.store();
+        let timer = self.context.metrics.store.hash.start_timer();
         let hash = off_thread(move || store.hash()).await?;
+        timer.observe_duration();
         let hash = hash.map_err(|error| status::from_mvcc(&error))?;
         Ok(Response::new(HashResponse { header: self.context.header_now(), hash }))
     }
@@ -148,7 +150,9 @@ impl Maintenance for MaintenanceApi {
         self.context.require_root(&self.context.credentials(&request)).await?;
         let revision = request.into_inner().revision;
         let store = self.context.state.store();
+        let timer = self.context.metrics.store.hash_kv.start_timer();
         let hash = off_thread(move || store.hash_kv(revision)).await?;
+        timer.observe_duration();
         let hash = hash.map_err(|error| status::from_mvcc(&error))?;
         Ok(Response::new(HashKvResponse {
             header: self.context.header_now(),

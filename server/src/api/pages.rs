@@ -2,15 +2,18 @@
 
 use super::context::{Context, SharedContext};
 use super::door::Serves;
+use super::{scrape, vars};
 use crate::types::ETCD_VERSION;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use quorate_proto::etcdserverpb::{AlarmType, RangeRequest};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Time a linearizable health check may take, as etcd's.
 const CHECK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Content type of what Go takes for text.
+const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Answers a request that is no gRPC call.
 pub async fn answer(context: &SharedContext, method: &Method, uri: &Uri) -> Response<Bytes> {
@@ -19,13 +22,14 @@ pub async fn answer(context: &SharedContext, method: &Method, uri: &Uri) -> Resp
     match uri.path() {
         "/health" if is_get => health(context, &query).await,
         "/version" if is_get => version(context),
-        "/metrics" if is_get => metrics(context),
-        "/health" | "/version" | "/metrics" => not_allowed(),
-        path if is_get => match Probe::from_path(path) {
-            Some(probe) => probe.answer(context, &query).await,
+        "/metrics" => scrape::answer(context),
+        "/debug/vars" if is_get => vars::answer(context),
+        "/health" | "/version" | "/debug/vars" => not_allowed(),
+        path => match Probe::from_path(path) {
+            Some(probe) if is_get => probe.answer(context, &query).await,
+            Some(_) => not_allowed(),
             None => not_found(),
         },
-        _ => not_found(),
     }
 }
 
@@ -64,6 +68,7 @@ impl Query {
         for part in text.split('&') {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             match name {
+                "exclude" if value.is_empty() => {}
                 "exclude" => query.excluded.push(value.to_owned()),
                 "serializable" => query.is_serializable = value == "true",
                 "verbose" => query.is_verbose = true,
@@ -78,15 +83,19 @@ impl Query {
     }
 }
 
-fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
+pub(super) fn page(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Bytes> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-fn text_page(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
-    let mut response = page(status, "text/plain; charset=utf-8", body);
+pub(super) fn text_page(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = page(status, PLAIN, body);
     let nosniff = HeaderValue::from_static("nosniff");
     response.headers_mut().insert("x-content-type-options", nosniff);
     response
@@ -121,20 +130,16 @@ async fn check_read(context: &Context, is_serializable: bool) -> Result<(), Stri
 }
 
 async fn health(context: &Context, query: &Query) -> Response<Bytes> {
-    let reason = health_fault(context, query).await;
-    let (status, is_healthy) = match reason {
-        None => (StatusCode::OK, "true"),
-        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "false"),
+    let Some(reason) = health_fault(context, query).await else {
+        context.metrics.door.health_successes.inc();
+        return page(StatusCode::OK, PLAIN, r#"{"health":"true","reason":""}"#);
     };
-    let reason = reason.unwrap_or_default();
-    if reason.is_empty() {
-        context.metrics.health_success.inc();
-    } else {
-        context.metrics.health_failures.inc();
-        tracing::warn!(output = reason, status_code = status.as_u16(), "/health error");
-    }
-    let body = serde_json::json!({ "health": is_healthy, "reason": reason }).to_string();
-    page(status, "application/json", body)
+    context.metrics.door.health_failures.inc();
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let body = serde_json::json!({ "health": "false", "reason": reason }).to_string();
+    tracing::warn!(output = body, status_code = status.as_u16(), "/health error");
+    // What goes through Go's http.Error ends in a new line.
+    text_page(status, format!("{body}\n"))
 }
 
 async fn health_fault(context: &Context, query: &Query) -> Option<String> {
@@ -190,12 +195,17 @@ impl Probe {
     async fn answer(&self, context: &Context, query: &Query) -> Response<Bytes> {
         let mut lines = String::new();
         let mut has_failed = false;
+        if self.only.is_none() {
+            self.note_unknown(query);
+        }
         for check in self.checks.iter().filter(|check| self.only.is_none_or(|only| only == **check))
         {
             if self.only.is_none() && query.excludes(check) {
                 continue;
             }
-            match run_check(context, check).await {
+            let result = run_check(context, check).await;
+            self.count(context, check, result.is_ok());
+            match result {
                 Ok(()) => lines.push_str(&format!("[+]{check} ok\n")),
                 Err(reason) => {
                     has_failed = true;
@@ -204,11 +214,29 @@ impl Probe {
             }
         }
         if has_failed {
-            return text_page(StatusCode::SERVICE_UNAVAILABLE, lines);
+            tracing::error!(path = self.name, reason = lines, "Health check error");
+            return text_page(StatusCode::SERVICE_UNAVAILABLE, format!("{lines}\n"));
         }
         let verbose = if query.is_verbose { lines } else { String::new() };
         tracing::debug!(probe = self.name, "probe succeeded");
         text_page(StatusCode::OK, format!("{verbose}ok\n"))
+    }
+}
+
+impl Probe {
+    /// A check of another release cannot be left out of this one; that is no failure.
+    fn note_unknown(&self, query: &Query) {
+        let is_known = |name: &&String| self.checks.iter().any(|check| check == name);
+        let unknown: Vec<&String> = query.excluded.iter().filter(|name| !is_known(name)).collect();
+        if !unknown.is_empty() {
+            tracing::warn!(missing_health_checks = ?unknown, "some health checks cannot be excluded");
+        }
+    }
+
+    fn count(&self, context: &Context, check: &str, is_good: bool) {
+        let (door, status) = (&context.metrics.door, if is_good { "success" } else { "error" });
+        door.check.with_label_values(&[self.name, check]).set(i64::from(is_good));
+        door.checks.with_label_values(&[self.name, check, status]).inc();
     }
 }
 
@@ -223,93 +251,6 @@ async fn run_check(context: &Context, check: &str) -> Result<(), String> {
             Err("not supported for learner".to_owned())
         }
         _ => Ok(()),
-    }
-}
-
-fn metrics(context: &Context) -> Response<Bytes> {
-    refresh(context);
-    match context.metrics.text() {
-        Ok(text) => page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
-        Err(error) => text_page(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-    }
-}
-
-/// Adds to a counter what has come since the last scrape.
-fn catch_up(counter: &prometheus::IntCounter, total: u64) {
-    counter.inc_by(total.saturating_sub(counter.get()));
-}
-
-/// Scrapes may come from several clients at once; counters are caught up by one at a time.
-static REFRESH: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
-static FD_LIMIT: AtomicU64 = AtomicU64::new(0);
-
-/// Writes what lives elsewhere into the metrics.
-fn refresh(context: &Context) {
-    let _one_at_a_time = REFRESH.lock();
-    let m = &context.metrics;
-    let local = context.state.cluster.local_id();
-    let leader = context.raft.leader();
-    m.has_leader.set(i64::from(leader.is_some()));
-    m.is_leader.set(i64::from(leader == Some(local)));
-    m.is_learner.set(i64::from(context.state.cluster.is_local_learner()));
-    m.proposals_committed.set(context.raft.commit_index().cast_signed());
-    m.proposals_applied.set(context.raft.applied_index().cast_signed());
-    m.quota_bytes.set(context.limits.quota_bytes);
-    m.server_id.with_label_values(&[&format!("{local:x}")]).set(1);
-    m.server_version.with_label_values(&[ETCD_VERSION]).set(1);
-    if let Some(version) = context.state.cluster.version() {
-        let short = version.rsplit_once('.').map_or(version.as_str(), |(short, _)| short);
-        m.cluster_version.with_label_values(&[short]).set(1);
-    }
-    m.auth_revision.set(context.state.auth.view().revision().cast_signed());
-    let sizes = context.state.backend.sizes();
-    m.db_total_bytes.set(sizes.total_bytes.cast_signed());
-    m.db_in_use_bytes.set(sizes.in_use_bytes.cast_signed());
-    refresh_store(context);
-    refresh_peers(context, local);
-    m.alarms.reset();
-    for alarm in context.state.alarms.list(AlarmType::None) {
-        let id = format!("{:x}", alarm.member_id);
-        m.alarms.with_label_values(&[id.as_str(), alarm.alarm().as_str_name()]).set(1);
-    }
-    if FD_LIMIT.load(Ordering::Relaxed) == 0 {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-        FD_LIMIT.store(limit.current.unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-    m.fd_limit.set(FD_LIMIT.load(Ordering::Relaxed).cast_signed());
-    let n_open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    m.fd_used.set(n_open as i64);
-}
-
-fn refresh_store(context: &Context) {
-    let m = &context.metrics;
-    let store = context.state.store();
-    let counters = store.counters();
-    catch_up(&m.put_total, counters.puts.get());
-    catch_up(&m.delete_total, counters.deletes.get());
-    catch_up(&m.range_total, counters.ranges.get());
-    catch_up(&m.txn_total, counters.txns.get());
-    catch_up(&m.events_total, counters.events.get());
-    m.keys_total.set(counters.keys.get());
-    m.watcher_total.set(counters.watchers.get());
-    m.slow_watcher_total.set(counters.slow_watchers.get());
-    m.watch_stream_total.set(counters.watch_streams.get());
-    m.pending_events.set(counters.pending_events.get());
-    m.current_revision.set(store.revision());
-    m.compact_revision.set(store.compact_revision());
-}
-
-fn refresh_peers(context: &Context, local: u64) {
-    let m = &context.metrics;
-    for member in context.state.cluster.members().iter().filter(|member| member.id != local) {
-        let id = format!("{:x}", member.id);
-        let stats = context.raft.peer_stats(member.id);
-        catch_up(&m.peer_sent_bytes.with_label_values(&[&id]), stats.sent_bytes);
-        catch_up(&m.peer_received_bytes.with_label_values(&[&id]), stats.received_bytes);
-        catch_up(&m.peer_sent_failures.with_label_values(&[&id]), stats.failures);
-        if let Some(time) = stats.round_trip {
-            m.peer_round_trip.with_label_values(&[&id]).observe(time.as_secs_f64());
-        }
     }
 }
 

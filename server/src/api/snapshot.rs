@@ -24,7 +24,7 @@ pub fn start(
     let (sender, receiver) = mpsc::channel(BLOB_QUEUE);
     let context = context.clone();
     tokio::task::spawn_blocking(move || {
-        let timer = context.metrics.backend_snapshot.start_timer();
+        let timer = context.metrics.disk.backend_snapshot.start_timer();
         match send_image(&context, &sender) {
             Ok(size) => {
                 timer.observe_duration();

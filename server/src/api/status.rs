@@ -1,6 +1,6 @@
 //! The one place where a client-visible status is made from an error of the rooms below.
 
-use super::body::code_name;
+use super::call_counters::code_name;
 use crate::apply::Reply;
 use crate::mvcc::MvccError;
 use crate::raft::{ProposeError, ReadIndexError, TimeoutCause, TransferError};

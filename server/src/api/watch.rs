@@ -167,7 +167,7 @@ impl Session {
         // Before anything goes out: what was published after a change of rights is shown by the new ones.
         self.rights.refresh(&self.stream).await;
         match happened {
-            Happened::Delivery(delivery) => self.deliver(delivery),
+            Happened::Delivery(delivery) => self.deliver_timed(delivery),
             Happened::Request(Some(request)) => self.take(request).await,
             Happened::RightsChanged => {}
             Happened::Request(None) => self.has_requests = false,
@@ -217,6 +217,28 @@ impl Session {
             ..WatchResponse::default()
         };
         self.outbox.push_back(WatchFrame { response, events: None });
+    }
+
+    /// Hands a delivery on and notes what that took.
+    fn deliver_timed(&mut self, delivery: Delivery) {
+        let context = self.context.clone();
+        let metrics = &context.metrics.watch;
+        let n_events = match &delivery.body {
+            DeliveryBody::Events { events, .. } => Some(events.n_events()),
+            _ => None,
+        };
+        let is_progress = matches!(delivery.body, DeliveryBody::Progress);
+        let started = std::time::Instant::now();
+        self.deliver(delivery);
+        let took = started.elapsed().as_secs_f64();
+        match n_events {
+            Some(n) => {
+                metrics.events_send.observe(took);
+                metrics.event_send.observe(took / n.max(1) as f64);
+            }
+            None if is_progress => metrics.progress_send.observe(took),
+            None => metrics.control_send.observe(took),
+        }
     }
 
     fn deliver(&mut self, delivery: Delivery) {

@@ -1,6 +1,7 @@
 //! The applier: opens the state, takes entries in order, and is the machine that raft drives.
 
 use super::member::MEMBERSHIP_ROW;
+use super::observer::{ApplyObserver, NoApplyObserver};
 use super::outcome::{Outcome, Reply};
 use super::{State, access, image};
 use crate::alarm::AlarmStore;
@@ -52,6 +53,7 @@ pub struct Applier {
     pub(super) membership: StoredMembership,
     mark: Option<AppliedMark>,
     compactions: SyncSender<Compaction>,
+    observer: Box<dyn ApplyObserver>,
 }
 
 impl Applier {
@@ -74,10 +76,16 @@ impl Applier {
         let mark = backend.applied();
         let state = Arc::new(State::new(backend, store, lessor, auth, cluster, alarms));
         let membership = StoredMembership::default();
-        let mut applier = Applier { state, writer, membership, mark, compactions };
+        let observer = Box::new(NoApplyObserver);
+        let mut applier = Applier { state, writer, membership, mark, compactions, observer };
         applier.load_rooms()?;
         applier.schedule(compaction);
         Ok(applier)
+    }
+
+    /// Registers who hears of the work.
+    pub fn observe(&mut self, observer: Box<dyn ApplyObserver>) {
+        self.observer = observer;
     }
 
     /// The state, for readers.
@@ -244,13 +252,14 @@ impl Applier {
             }
             CommittedPayload::Command(request) => {
                 let request_id = request.header.as_ref().map_or(request.id, |header| header.id);
-                match self.apply_request(batch, request) {
-                    Ok(reply) => Ok(Some(Applied { request_id, outcome: Ok(reply) })),
-                    Err(Refusal::Answer(error)) => {
-                        Ok(Some(Applied { request_id, outcome: Err(error) }))
-                    }
-                    Err(Refusal::Fatal(fatal)) => Err(fatal),
-                }
+                self.observer.begins();
+                let outcome = match self.apply_request(batch, request) {
+                    Ok(reply) => Ok(reply),
+                    Err(Refusal::Answer(error)) => Err(error),
+                    Err(Refusal::Fatal(fatal)) => return Err(fatal),
+                };
+                self.observer.applied(request, &outcome);
+                Ok(Some(Applied { request_id, outcome }))
             }
         }
     }
@@ -297,6 +306,15 @@ impl Machine for Applier {
     }
 
     fn install(&mut self, state: &AppliedState, file: &Path) -> Result<(), Fatal> {
+        self.observer.installing(true);
+        let installed = self.take_over(state, file);
+        self.observer.installing(false);
+        installed
+    }
+}
+
+impl Applier {
+    fn take_over(&mut self, state: &AppliedState, file: &Path) -> Result<(), Fatal> {
         let backend = self.state.backend.clone();
         // Whoever still reads the old store is refused from here on, and its compactions touch nothing any more.
         self.state.store().retire();

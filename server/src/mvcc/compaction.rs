@@ -79,6 +79,11 @@ impl Compaction {
         self.n_removed
     }
 
+    /// Whether the next step walks through the index, a chunk at a time, instead of removing rows.
+    pub fn is_walk_next(&self) -> bool {
+        matches!(&self.phase, Phase::Removing { listed, is_listed: false, .. } if listed.is_empty())
+    }
+
     /// Tells the store that a hash will come, where one will. Called when the compaction is published.
     pub(super) fn announce(&self) {
         if self.leaves_hash {
@@ -148,6 +153,7 @@ impl Compaction {
             }
             // Descending, so that the lowest rows are taken off the end.
             listed.sort_unstable_by(|a, b| b.cmp(a));
+            return Ok(Progress::Working);
         }
         let mut batch = Batch::housekeeping();
         let n = batch_limit.min(listed.len());

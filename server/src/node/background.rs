@@ -66,7 +66,7 @@ async fn count_leader_changes(raft: Raft<Outcome>, metrics: Metrics) {
     loop {
         let now = leader.borrow_and_update().leader;
         if now.is_some() && now != last {
-            metrics.leader_changes.inc();
+            metrics.server.leader_changes.inc();
             last = now;
         }
         if leader.changed().await.is_err() {

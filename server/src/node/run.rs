@@ -7,7 +7,7 @@ use super::error::{Context as _, Result, refuse};
 use super::force_new;
 use super::forwarding::Forwarding;
 use super::login;
-use super::observer::MetricsObserver;
+use super::observer::{ApplyTimes, MetricsObserver, round_trips};
 use super::peer_door;
 use super::signals::StopSignals;
 use super::state::open_backend;
@@ -20,7 +20,7 @@ use crate::auth::AuthStore;
 use crate::clock::SystemClock;
 use crate::cluster::ClusterState;
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RequestKind};
 use crate::mvcc::watch::WatchThreads;
 use crate::raft::grpc::{GrpcTransport, Identity, peer_service};
 use crate::raft::{Fatal, Raft, RaftConfig, Surroundings};
@@ -34,7 +34,7 @@ use crate::types::ETCD_VERSION;
 use quorate_etcd_files::disk::OsDisk;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -136,7 +136,8 @@ async fn run_member(config: Config) -> Result<()> {
     let mut signals = StopSignals::new().context("failed to take over signals")?;
     // Ports first: a port in use must leave the data directory untouched.
     let connections_max = doors::connections_max()?;
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(config.metrics_extensive);
+    metrics.server.show_features(config.feature_gates.all());
     let tls = Tls::open(&config, &metrics)?;
     let peer_sockets = doors::bind_peer_ports(&config, &tls)?;
     let client_ports = doors::bind_client_ports(&config, &tls)?;
@@ -197,8 +198,10 @@ async fn start(
     let clock = SystemClock::shared();
     let (compactions, compaction_queue) = std::sync::mpsc::sync_channel(COMPACTION_QUEUE);
     let auth = Arc::new(AuthStore::new(clock.clone(), config.auth_token_ttl));
-    let applier = Applier::open(backend.clone(), cluster.clone(), auth, clock, compactions)
-        .context("failed to read the state")?;
+    let mut applier =
+        Applier::open(backend.clone(), cluster.clone(), auth, clock.clone(), compactions)
+            .context("failed to read the state")?;
+    applier.observe(Box::new(ApplyTimes::new(metrics.clone(), config.warning_apply_duration)));
     let state = applier.state().clone();
     if config.force_new_cluster {
         let urls: Vec<String> =
@@ -209,11 +212,19 @@ async fn start(
     let (compacted_sender, compacted) = watch::channel(state.store().compact_revision());
     let (fatal_sender, fatal) = watch::channel(None);
     let batch_limit = NonZeroUsize::new(config.compaction_batch_limit).unwrap_or(NonZeroUsize::MIN);
-    let options = CompactorOptions { batch_limit, pause: config.compaction_sleep_interval };
+    let options = CompactorOptions {
+        batch_limit,
+        pause: config.compaction_sleep_interval,
+        metrics: metrics.store.clone(),
+        clock,
+    };
     spawn_compactor(compaction_queue, options, compacted_sender, fatal_sender.clone(), stopping)
         .context("failed to start the compactor")?;
     let identity = Identity { cluster_id: data_dir.cluster_id, member_id: data_dir.member_id };
-    let surroundings = surroundings(&config, identity, tls, &cluster, &metrics);
+    let dialer = Arc::new(tls.dialer());
+    let transport = GrpcTransport::new(identity, dialer, config.heartbeat, config.election);
+    transport.hear_round_trips(round_trips(&metrics));
+    let surroundings = surroundings(&config, transport.clone(), &cluster, &metrics);
     let watch_threads = WatchKeeper::start(&state).context("failed to start watches")?;
     let raft = Raft::start(raft_config(&config, &data_dir), applier, surroundings).await;
     let raft = raft.context("failed to start raft")?;
@@ -221,7 +232,7 @@ async fn start(
     let answers = Forwarding { calls: forwarded.clone(), state: state.clone() };
     raft.set_forward_handler(Arc::new(answers));
     let mut tasks = JoinSet::new();
-    let service = peer_service(identity, raft.peer_handler());
+    let service = peer_service(identity, raft.peer_handler(), transport);
     peer_door::open(&mut tasks, doors::listen_all(peer_sockets)?, service, &cluster);
     for keeper in [&tls.client, &tls.peer].into_iter().flatten() {
         tasks.spawn(keeper.clone().watch_files());
@@ -259,18 +270,16 @@ fn defragment_at_start(config: &Config, backend: &Backend) -> Result<()> {
 /// Raft's way to other members and to the disk.
 fn surroundings(
     config: &Config,
-    identity: Identity,
-    tls: &Tls,
+    transport: GrpcTransport,
     cluster: &Arc<ClusterState>,
     metrics: &Metrics,
 ) -> Surroundings {
-    let dialer = Arc::new(tls.dialer());
-    let transport = GrpcTransport::new(identity, dialer, config.heartbeat, config.election);
     let removed = cluster.clone();
+    let observer = MetricsObserver { metrics: metrics.clone(), heartbeat: config.heartbeat };
     Surroundings {
         transport: Arc::new(transport),
         disk: Arc::new(OsDisk),
-        observer: Arc::new(MetricsObserver(metrics.clone())),
+        observer: Arc::new(observer),
         is_removed: Arc::new(move |id| removed.is_removed(id)),
     }
 }
@@ -383,6 +392,7 @@ impl Member {
                 concurrent_streams_max: config.concurrent_streams_max,
                 learners_max: config.learners_max,
                 strict_reconfig_check: config.strict_reconfig_check,
+                slow_apply: config.warning_apply_duration,
                 slow_call: config.warning_unary_request_duration,
                 progress_interval: config.watch_progress_notify_interval,
                 election: config.election,
@@ -419,6 +429,7 @@ impl Member {
             self.config.advertise_client_urls.iter().map(ToString::to_string).collect();
         let defence = self.config.defence.clone();
         let check = CorruptionCheck { raft: raft.clone(), state: self.state.clone() };
+        let times = self.metrics.server.request_times.clone();
         async move {
             let checked = async {
                 match defence.checks_at_start {
@@ -426,7 +437,12 @@ impl Member {
                     false => Ok(()),
                 }
             };
-            tokio::join!(publish_attributes(&raft, id, &name, &urls), checked).1
+            let published = async {
+                let started = Instant::now();
+                publish_attributes(&raft, id, &name, &urls).await;
+                times.observe(RequestKind::ClusterMemberAttrSet, true, started.elapsed());
+            };
+            tokio::join!(published, checked).1
         }
     }
 

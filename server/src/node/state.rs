@@ -31,7 +31,7 @@ pub(super) fn open_backend(
     snap_dir: &Path,
     metrics: &Metrics,
 ) -> Result<Arc<Backend>> {
-    let commits = metrics.backend_commit.clone();
+    let commits = metrics.disk.backend_commit.clone();
     let options = BackendOptions {
         on_commit: Some(Arc::new(move |took| commits.observe(took.as_secs_f64()))),
         ..backend_options(config)?

@@ -34,10 +34,20 @@ pub trait Observer: Send + Sync + 'static {
     fn read_index_slow(&self) {}
     /// No read index at all (`etcd_server_read_indexes_failed_total`).
     fn read_index_failed(&self) {}
+    /// Log records were handed to the operating system (`etcd_disk_wal_write_*`).
+    fn wal_written(&self, _bytes: usize, _took: Duration) {}
+    /// A heartbeat goes to a peer, so long after the last one.
+    fn heartbeat_sent(&self, _since_last: Duration) {}
+    /// A snapshot begins to go to a peer.
+    fn snapshot_sending(&self, _to: MemberId) {}
     /// A snapshot was sent to a peer, or could not be.
     fn snapshot_sent(&self, _to: MemberId, _took: Duration, _failed: bool) {}
+    /// A snapshot begins to come from a peer.
+    fn snapshot_receiving(&self, _from: MemberId) {}
+    /// A snapshot that was received is whole on the disk; its last sync took so long.
+    fn snapshot_saved(&self, _took: Duration, _sync: Duration) {}
     /// A snapshot was received from a peer, or broke off.
-    fn snapshot_received(&self, _took: Duration, _failed: bool) {}
+    fn snapshot_received(&self, _from: MemberId, _took: Duration, _failed: bool) {}
 }
 
 /// Hears nothing.

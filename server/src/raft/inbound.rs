@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -113,9 +113,7 @@ impl PeerHandler for Inbound {
         let (core, disk, dir) = (self.core.clone(), self.disk.clone(), self.snap_dir.clone());
         let (observer, heard) = (self.observer.clone(), self.heard.clone());
         Box::pin(async move {
-            let start = Instant::now();
-            let result = receive(&core, disk, &dir, &heard, chunks).await;
-            observer.snapshot_received(start.elapsed(), result.is_err());
+            let result = receive(&core, disk, &dir, &heard, &*observer, chunks).await;
             if let Err(error) = &result {
                 tracing::warn!(%error, "could not receive a snapshot");
             }
@@ -220,6 +218,7 @@ async fn receive(
     disk: Arc<dyn Disk>,
     dir: &Path,
     heard: &Heard,
+    observer: &dyn Observer,
     mut chunks: BoxStream<'static, Result<pb::SnapshotChunk, PeerError>>,
 ) -> Result<pb::SnapshotResponse, PeerError> {
     let refused = |reason: &str| PeerError::Refused(reason.to_owned());
@@ -228,7 +227,9 @@ async fn receive(
     let vote = wire::ballot_from(header.ballot);
     let last = wire::log_id_from(header.last.ok_or_else(|| refused("a snapshot of nothing"))?);
     let membership = StoredMembership::from_message(header.membership.unwrap_or_default());
-    tracing::info!(index = last.index, "receiving a snapshot");
+    let from = vote.leader_id.node_id;
+    tracing::info!(from = format_args!("{from:x}"), index = last.index, "receiving a snapshot");
+    let mut arrival = Arrival::new(observer, from);
     let path = dir.join(format!("tmp{:016x}{:08x}", last.index, rand::random::<u32>()));
     let mut incoming = Incoming::create(disk.clone(), path)?;
     while let Some(chunk) = chunks.next().await {
@@ -238,7 +239,9 @@ async fn receive(
             .await
             .map_err(|error| PeerError::Refused(error.to_string()))??;
     }
+    let sync = incoming.sync;
     let path = incoming.finish()?;
+    observer.snapshot_saved(arrival.start.elapsed(), sync);
     let meta = CoreSnapshotMeta {
         last_log_id: Some(last),
         last_membership: core_stored_membership(&membership),
@@ -251,7 +254,29 @@ async fn receive(
     let _ = disk.remove_file(&path);
     let answer = answer.map_err(|_| stopped())?;
     tracing::info!(index = last.index, "applied snapshot");
+    arrival.is_whole = true;
     Ok(pb::SnapshotResponse { ballot: Some(wire::ballot_to(&answer.vote)) })
+}
+
+/// A snapshot under way; told of when it ends, however it ends.
+struct Arrival<'a> {
+    observer: &'a dyn Observer,
+    from: MemberId,
+    start: Instant,
+    is_whole: bool,
+}
+
+impl<'a> Arrival<'a> {
+    fn new(observer: &'a dyn Observer, from: MemberId) -> Arrival<'a> {
+        observer.snapshot_receiving(from);
+        Arrival { observer, from, start: Instant::now(), is_whole: false }
+    }
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        self.observer.snapshot_received(self.from, self.start.elapsed(), !self.is_whole);
+    }
 }
 
 /// A file that is being received; removed unless it is finished.
@@ -261,6 +286,8 @@ struct Incoming {
     file: Arc<dyn File>,
     length: u64,
     crc: u32,
+    /// How long the last sync took.
+    sync: Duration,
     is_whole: bool,
     is_kept: bool,
 }
@@ -268,7 +295,8 @@ struct Incoming {
 impl Incoming {
     fn create(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Incoming, PeerError> {
         let file = disk.create(&path).map_err(|error| failed(&path, &error))?;
-        Ok(Incoming { disk, path, file, length: 0, crc: 0, is_whole: false, is_kept: false })
+        let (sync, is_whole, is_kept) = (Duration::ZERO, false, false);
+        Ok(Incoming { disk, path, file, length: 0, crc: 0, sync, is_whole, is_kept })
     }
 
     fn take(mut self, chunk: &pb::SnapshotChunk) -> Result<Incoming, PeerError> {
@@ -276,7 +304,9 @@ impl Incoming {
             if crc != self.crc {
                 return Err(PeerError::Refused("the snapshot was damaged on its way".to_owned()));
             }
+            let start = Instant::now();
             self.file.sync_data().map_err(|error| failed(&self.path, &error))?;
+            self.sync = start.elapsed();
             self.is_whole = true;
         }
         if !chunk.data.is_empty() {

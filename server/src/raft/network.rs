@@ -53,6 +53,7 @@ impl Network {
             observer: self.observer.clone(),
             removed: self.removed.clone(),
             heartbeats: None,
+            last_heartbeat: None,
         }
     }
 }
@@ -77,6 +78,7 @@ pub(super) struct Link {
     observer: Arc<dyn Observer>,
     removed: tokio::sync::watch::Sender<bool>,
     heartbeats: Option<Heartbeats>,
+    last_heartbeat: Option<Instant>,
 }
 
 /// The stream that carries heartbeats. It is dropped when one is not answered in time, so that a late answer is never
@@ -111,6 +113,10 @@ impl Link {
             }
         };
         let closed = || PeerError::Unreachable("the heartbeat stream has ended".to_owned());
+        let now = Instant::now();
+        if let Some(last) = self.last_heartbeat.replace(now) {
+            self.observer.heartbeat_sent(now - last);
+        }
         heartbeats.requests.send(wire::append_to(&request)).await.map_err(|_| closed())?;
         let answer = heartbeats.answers.get_mut().next().await.ok_or_else(closed)??;
         self.heartbeats = Some(heartbeats);
@@ -244,8 +250,12 @@ impl NetSnapshot<TypeConfig> for Link {
             .spawn(move || produce(header, source.write, &sender))
             .map_err(|error| StreamingError::Network(NetworkError::new(&error)))?;
         let sending = self.transport.install_snapshot(to, ReceiverStream::new(chunks).boxed());
+        self.observer.snapshot_sending(to);
         let result = tokio::select! {
-            closed = cancel => return Err(StreamingError::Closed(closed)),
+            closed = cancel => {
+                self.observer.snapshot_sent(to, start.elapsed(), true);
+                return Err(StreamingError::Closed(closed));
+            }
             result = sending => result,
         };
         self.observer.snapshot_sent(to, start.elapsed(), result.is_err());

@@ -64,6 +64,10 @@ pub struct PeerStats {
     pub received_bytes: u64,
     /// Failed calls and broken streams.
     pub failures: u64,
+    /// Streams of the peer's that broke.
+    pub received_failures: u64,
+    /// Times that it ceased to answer.
+    pub disconnects: u64,
     /// Round trip of the last heartbeat.
     pub round_trip: Option<Duration>,
 }

@@ -96,7 +96,7 @@ impl LeaseKeeper {
         });
         let request = InternalRaftRequest { header, lease_revoke, ..Default::default() };
         match self.raft.propose(request).await {
-            Ok(Ok(_)) => self.metrics.lease_expired.inc(),
+            Ok(Ok(_)) => self.metrics.lease.expired.inc(),
             // Its holder was faster.
             Ok(Err(EtcdError::LeaseNotFound)) => {}
             Ok(Err(error)) => {

@@ -197,7 +197,7 @@ impl Refused {
 
     fn log(self, keeper: &TlsKeeper, remote: Option<SocketAddr>) {
         let door = keeper.options().door;
-        keeper.metrics().tls_handshakes_failed.with_label_values(&[door]).inc();
+        keeper.metrics().tls.handshakes_failed.with_label_values(&[door]).inc();
         let remote_addr = remote.map(|remote| remote.to_string()).unwrap_or_default();
         let Refused { server_name, error } = self;
         if door == "peer" {

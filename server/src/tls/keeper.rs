@@ -124,7 +124,7 @@ impl TlsKeeper {
             Ok(material) => {
                 (seen.used, seen.refused) = (digest, None);
                 self.current.store(Arc::new(material));
-                self.metrics.tls_reloads.with_label_values(&[self.options.door, "success"]).inc();
+                self.metrics.tls.reloads.with_label_values(&[self.options.door, "success"]).inc();
                 self.publish();
                 tracing::info!(
                     door = self.options.door,
@@ -135,7 +135,7 @@ impl TlsKeeper {
             Err(_) if !seen.is_settled => {}
             Err(error) => {
                 seen.refused = Some(digest);
-                self.metrics.tls_reloads.with_label_values(&[self.options.door, "failure"]).inc();
+                self.metrics.tls.reloads.with_label_values(&[self.options.door, "failure"]).inc();
                 tracing::error!(
                     door = self.options.door,
                     %error,
@@ -146,7 +146,7 @@ impl TlsKeeper {
     }
 
     fn publish(&self) {
-        let ends = &self.metrics.tls_certificate_ends;
+        let ends = &self.metrics.tls.certificate_ends;
         ends.with_label_values(&[self.options.door]).set(self.current.load().not_after);
     }
 }
@@ -210,7 +210,7 @@ mod unit {
             checks_address: false,
             server_name: None,
         };
-        TlsKeeper::open(options, Metrics::new()).unwrap()
+        TlsKeeper::open(options, Metrics::new(false)).unwrap()
     }
 
     /// A change is seen by the very next handshake, and the metrics tell of it.
@@ -224,7 +224,7 @@ mod unit {
         assert!(Arc::ptr_eq(&before, &keeper.material()), "nothing has changed");
         pki.issue(&leaf).unwrap();
         assert!(!Arc::ptr_eq(&before, &keeper.material()));
-        let reloads = &keeper.metrics.tls_reloads;
+        let reloads = &keeper.metrics.tls.reloads;
         assert_eq!(reloads.with_label_values(&["client", "success"]).get(), 1);
     }
 
@@ -241,7 +241,7 @@ mod unit {
         std::fs::write(&pair.key, "no key").unwrap();
         assert!(Arc::ptr_eq(&before, &keeper.material()));
         let failures =
-            || keeper.metrics.tls_reloads.with_label_values(&["client", "failure"]).get();
+            || keeper.metrics.tls.reloads.with_label_values(&["client", "failure"]).get();
         let start = std::time::Instant::now();
         while failures() == 0 {
             assert!(start.elapsed() < Duration::from_secs(60), "never told");

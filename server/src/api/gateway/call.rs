@@ -50,11 +50,17 @@ fn unreadable(_: Unreadable) -> Status {
     Status::internal(Unreadable.to_string())
 }
 
+/// The one message of an answer, read to its end: a call that is left before it counts as cancelled.
+async fn only(answer: &mut Answer) -> Result<Bytes, Status> {
+    let message = answer.message().await?;
+    while message.is_some() && answer.message().await?.is_some() {}
+    message.ok_or_else(|| Status::internal("the call ended without an answer"))
+}
+
 /// The answer of a call with one answer.
 pub async fn single(schema: &Schema, output: usize, mut answer: Answer) -> Response<DoorBody> {
-    let json = match answer.message().await {
-        Ok(Some(message)) => encode(schema, output, &message, Escape::Plain).map_err(unreadable),
-        Ok(None) => Err(Status::internal("the call ended without an answer")),
+    let json = match only(&mut answer).await {
+        Ok(message) => encode(schema, output, &message, Escape::Plain).map_err(unreadable),
         Err(status) => Err(status),
     };
     match json {

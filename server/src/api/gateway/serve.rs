@@ -92,7 +92,8 @@ impl Gateway {
             return call::refusal(&Status::unimplemented("Method Not Allowed"));
         }
         let timeout = match metadata::timeout(request.headers()) {
-            Ok(timeout) => timeout,
+            // As in Go, no time at all means all the time.
+            Ok(timeout) => timeout.filter(|time| !time.is_zero()),
             Err(status) => return call::refusal(&status),
         };
         let answered = self.call(calls, *route, request);

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -45,9 +45,23 @@ struct Inner {
     runtime: Handle,
     peers: RwLock<HashMap<MemberId, Arc<PeerLink>>>,
     removed: watch::Sender<bool>,
+    round_trips: OnceLock<HearRoundTrip>,
 }
 
+/// Hears how long a peer took to answer; returns at once.
+pub type HearRoundTrip = Box<dyn Fn(MemberId, Duration) + Send + Sync>;
+
 impl GrpcTransport {
+    /// Registers who hears of round trips. Only the first call counts.
+    pub fn hear_round_trips(&self, hear: HearRoundTrip) {
+        let _ = self.inner.round_trips.set(hear);
+    }
+
+    /// What is known about a peer, for whoever serves its streams.
+    pub(super) fn link(&self, peer: MemberId) -> Option<Arc<PeerLink>> {
+        self.inner.peers.read().get(&peer).cloned()
+    }
+
     /// A transport for one member. Must be called within the runtime that its calls shall run on.
     pub fn new(
         identity: Identity,
@@ -57,7 +71,9 @@ impl GrpcTransport {
     ) -> GrpcTransport {
         let (runtime, peers) = (Handle::current(), RwLock::default());
         let removed = watch::Sender::new(false);
-        let inner = Inner { identity, dialer, heartbeat, election, runtime, peers, removed };
+        let round_trips = OnceLock::new();
+        let inner =
+            Inner { identity, dialer, heartbeat, election, runtime, peers, removed, round_trips };
         GrpcTransport { inner: Arc::new(inner) }
     }
 }
@@ -222,6 +238,9 @@ impl Inner {
         let error = match answer {
             Ok(round_trip) => {
                 *is_stranger = false;
+                if let Some(hear) = self.round_trips.get() {
+                    hear(peer.id, round_trip);
+                }
                 if peer.answered(round_trip) {
                     tracing::info!(peer = id, "peer became active");
                 }
@@ -263,14 +282,14 @@ impl<Q> Stream for Outgoing<Q> {
 }
 
 /// Bytes of an append that matter.
-fn append_size(request: &pb::AppendRequest) -> usize {
+pub(super) fn append_size(request: &pb::AppendRequest) -> usize {
     const AROUND: usize = 48;
     let entry =
         |entry: &quorate_proto::raftpb::Entry| AROUND + entry.data.as_ref().map_or(0, |d| d.len());
     AROUND + request.entries.iter().map(entry).sum::<usize>()
 }
 
-fn relay_size(request: &pb::RelayRequest) -> usize {
+pub(super) fn relay_size(request: &pb::RelayRequest) -> usize {
     request.proposals.iter().map(|proposal| proposal.len() + 16).sum::<usize>() + 8
 }
 

@@ -10,7 +10,7 @@ mod peer;
 mod server;
 mod wire;
 
-pub use client::GrpcTransport;
+pub use client::{GrpcTransport, HearRoundTrip};
 pub use dialer::{ChannelSettings, Dialer};
 pub use server::{PeerService, peer_service};
 pub use wire::Identity;

@@ -29,6 +29,8 @@ pub(super) struct PeerLink {
     pub(super) sent_bytes: AtomicU64,
     pub(super) received_bytes: AtomicU64,
     failures: AtomicU64,
+    received_failures: AtomicU64,
+    disconnects: AtomicU64,
     round_trip_us: AtomicU64,
 }
 
@@ -41,6 +43,8 @@ impl PeerLink {
             sent_bytes: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            received_failures: AtomicU64::new(0),
+            disconnects: AtomicU64::new(0),
             round_trip_us: AtomicU64::new(u64::MAX),
         })
     }
@@ -105,7 +109,24 @@ impl PeerLink {
 
     /// Notes that the peer does not answer; true when it did before.
     pub(super) fn silent(&self) -> bool {
-        self.active_since.lock().take().is_some()
+        let was_active = self.active_since.lock().take().is_some();
+        self.disconnects.fetch_add(u64::from(was_active), Ordering::Relaxed);
+        was_active
+    }
+
+    /// Counts what came from the peer on a stream that it opened.
+    pub(super) fn received(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts what went back on a stream that the peer opened.
+    pub(super) fn answered_with(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Notes that a stream of the peer's broke.
+    pub(super) fn broke_off(&self) {
+        self.received_failures.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn stats(&self) -> PeerStats {
@@ -115,6 +136,8 @@ impl PeerLink {
             sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
             received_bytes: self.received_bytes.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
+            received_failures: self.received_failures.load(Ordering::Relaxed),
+            disconnects: self.disconnects.load(Ordering::Relaxed),
             round_trip: (round_trip_us != u64::MAX).then(|| Duration::from_micros(round_trip_us)),
         }
     }

@@ -11,6 +11,8 @@ use quorate_proto::quoratepb::peer_server::{Peer, PeerServer};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::client::{GrpcTransport, append_size, relay_size};
+use super::peer::PeerLink;
 use super::wire::{CALLER, CLUSTER, Identity, KIND_PING, MESSAGE_MAX, REMOVED, TARGET};
 use crate::raft::transport::{Answers, PeerError, PeerHandler};
 use crate::types::MemberId;
@@ -22,12 +24,18 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 pub struct PeerService {
     identity: Identity,
     handler: Arc<dyn PeerHandler>,
+    /// Where the traffic with each peer is counted.
+    transport: GrpcTransport,
     complained: Mutex<Option<Instant>>,
 }
 
 /// The service, ready to be mounted in a server.
-pub fn peer_service(identity: Identity, handler: Arc<dyn PeerHandler>) -> PeerServer<PeerService> {
-    let service = PeerService { identity, handler, complained: Mutex::default() };
+pub fn peer_service(
+    identity: Identity,
+    handler: Arc<dyn PeerHandler>,
+    transport: GrpcTransport,
+) -> PeerServer<PeerService> {
+    let service = PeerService { identity, handler, transport, complained: Mutex::default() };
     PeerServer::new(service)
         .max_decoding_message_size(MESSAGE_MAX)
         .max_encoding_message_size(MESSAGE_MAX)
@@ -94,13 +102,37 @@ impl PeerService {
     }
 }
 
-/// The messages of a stream until it ends or breaks.
-fn until_broken<T: Send + 'static>(stream: Streaming<T>) -> futures::stream::BoxStream<'static, T> {
-    stream.scan((), |(), item| std::future::ready(item.ok())).boxed()
+/// Bytes of an answer to an append or a relayed request, as the calling end counts them.
+const ANSWER_BYTES: usize = 16;
+
+/// The messages of a peer's stream until it ends or breaks, counted.
+fn until_broken<T: Send + 'static>(
+    stream: Streaming<T>,
+    link: Option<Arc<PeerLink>>,
+    size: fn(&T) -> usize,
+) -> futures::stream::BoxStream<'static, T> {
+    let count = move |item: Result<T, Status>| {
+        match (&item, &link) {
+            (Ok(message), Some(link)) => link.received(size(message)),
+            (Err(_), Some(link)) => link.broke_off(),
+            _ => {}
+        }
+        std::future::ready(item.ok())
+    };
+    stream.scan(count, |count, item| count(item)).boxed()
 }
 
-fn output<T: Send + 'static>(answers: Answers<T>) -> Response<Output<T>> {
-    Response::new(Box::pin(answers.map(|answer| answer.map_err(|error| status(&error)))))
+fn output<T: Send + 'static>(
+    answers: Answers<T>,
+    link: Option<Arc<PeerLink>>,
+) -> Response<Output<T>> {
+    let answers = answers.map(move |answer| {
+        if let Some(link) = &link {
+            link.answered_with(ANSWER_BYTES);
+        }
+        answer.map_err(|error| status(&error))
+    });
+    Response::new(Box::pin(answers))
 }
 
 #[tonic::async_trait]
@@ -113,7 +145,9 @@ impl Peer for PeerService {
         request: Request<Streaming<pb::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
         let from = self.admit(&request)?;
-        Ok(output(self.handler.append(from, until_broken(request.into_inner()))))
+        let link = self.transport.link(from);
+        let requests = until_broken(request.into_inner(), link.clone(), append_size);
+        Ok(output(self.handler.append(from, requests), link))
     }
 
     async fn vote(
@@ -150,7 +184,9 @@ impl Peer for PeerService {
         request: Request<Streaming<pb::RelayRequest>>,
     ) -> Result<Response<Self::RelayStream>, Status> {
         let from = self.admit(&request)?;
-        Ok(output(self.handler.relay(from, until_broken(request.into_inner()))))
+        let link = self.transport.link(from);
+        let requests = until_broken(request.into_inner(), link.clone(), relay_size);
+        Ok(output(self.handler.relay(from, requests), link))
     }
 
     async fn forward(

@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::storage::IOFlushed;
 use parking_lot::{Condvar, Mutex};
@@ -266,7 +266,11 @@ impl WriterThread {
 
     /// Hands frames to the operating system; from here on the entries can be read from the file.
     fn flush(&mut self, group: &mut Group) -> Result<(), Fatal> {
+        let (bytes, start) = (self.writer.buffered_bytes(), Instant::now());
         self.writer.write().map_err(Fatal::new)?;
+        if bytes > 0 {
+            self.observer.wal_written(bytes, start.elapsed());
+        }
         if !group.runs.is_empty() {
             let mut view = self.view.lock();
             for run in group.runs.drain(..) {

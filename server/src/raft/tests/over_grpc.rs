@@ -57,14 +57,16 @@ async fn run(id: MemberId, listener: TcpListener, dir: tempfile::TempDir, disk: 
     };
     let live = Arc::default();
     let machine = TestMachine::new(disk.clone(), Arc::clone(&live), 1);
+    let transport = transport(77, id);
     let surroundings = Surroundings {
-        transport: Arc::new(transport(77, id)),
+        transport: Arc::new(transport.clone()),
         disk: Arc::new(OsDisk),
         observer: Arc::new(NoObserver),
         is_removed: Arc::new(|id| id == 666),
     };
     let raft = Raft::start(config, machine, surroundings).await.unwrap();
-    let service = peer_service(Identity { cluster_id: 77, member_id: id }, raft.peer_handler());
+    let identity = Identity { cluster_id: 77, member_id: id };
+    let service = peer_service(identity, raft.peer_handler(), transport);
     let stop_serving = CancellationToken::new();
     let stopped = stop_serving.clone();
     let address = listener.local_addr().unwrap();

@@ -1,6 +1,10 @@
 //! Plain HTTP on the client port beside real etcd 3.7.1: gateway, pages, and what browsers need.
 
 mod gateway;
+mod metric_acts;
+mod metric_names;
+mod patroni;
 mod raw;
+mod scrape;
 mod streams;
 mod websocket;
