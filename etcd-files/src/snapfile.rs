@@ -176,7 +176,9 @@ pub fn hash_kv(database: &Database, revision: i64) -> Result<KvHash> {
     let Some(keys) = database.bucket(bucket::KEY)? else {
         return Err(Error::unsupported(database.path(), "a database without the bucket key"));
     };
-    let compact = compact_revision(database)?;
+    // A compaction that was begun is in force: a server would go on with it, and hash accordingly.
+    let begun = mark(database, meta::SCHEDULED_COMPACT)?.map_or(-1, |revision| revision.main);
+    let compact = compact_revision(database)?.max(begun);
     let current = current_revision(database)?;
     let refuse = |text: &str| Err(Error::Refused(text.to_owned()));
     match revision {

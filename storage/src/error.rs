@@ -132,6 +132,11 @@ impl StorageError {
         }
     }
 
+    /// True where another process has the state open.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, StorageError::Engine { source, .. } if matches!(**source, EngineError::InUse))
+    }
+
     /// True where the disk is full.
     pub fn is_no_space(&self) -> bool {
         match self {

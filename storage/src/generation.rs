@@ -245,8 +245,41 @@ pub(super) fn switch_current(
     switch().map_err(|error| StorageError::engine("switch", directory.join(CURRENT), error.into()))
 }
 
+/// The engine that keeps the state in a directory; `None` where there is no state.
+///
+/// # Errors
+/// What is there is not Quorate's, of a newer version, or damaged.
+pub fn engine_of(directory: &Path) -> Result<Option<EngineKind>, StorageError> {
+    let Some((engine, _)) = read_text(directory, &BackendOptions::default())? else {
+        return Ok(None);
+    };
+    let found = engine.parse::<EngineKind>();
+    found.map(Some).map_err(|found| StorageError::Refused {
+        path: directory.join(CURRENT),
+        found,
+        advice: "Use the newer version that wrote it",
+    })
+}
+
 /// The number of the live generation; `None` where the directory holds no state.
 fn read_current(directory: &Path, options: &BackendOptions) -> Result<Option<u64>, StorageError> {
+    let Some((engine, number)) = read_text(directory, options)? else { return Ok(None) };
+    if engine != options.engine.name() {
+        return Err(StorageError::Refused {
+            path: directory.join(CURRENT),
+            found: format!("it was written by engine {engine}, not {}", options.engine),
+            advice: "Start with the --storage-engine that wrote it; to change engines, remove the member and add it \
+                     again with an empty data directory",
+        });
+    }
+    Ok(Some(number))
+}
+
+/// Engine and generation that `CURRENT` names; `None` where there is no such file.
+fn read_text(
+    directory: &Path,
+    options: &BackendOptions,
+) -> Result<Option<(String, u64)>, StorageError> {
     let path = directory.join(CURRENT);
     if !options.disk.exists(&path) {
         return Ok(None);
@@ -274,21 +307,14 @@ fn read_current(directory: &Path, options: &BackendOptions) -> Result<Option<u64
             )
         });
     }
-    let Some((engine, number)) = parse_current(&text) else {
-        return Err(refused(
+    let damaged = || {
+        refused(
             "the file is damaged (its checksum does not match)".to_owned(),
             "Remove the member and add it again with an empty data directory",
-        ));
+        )
     };
-    if engine != options.engine.name() {
-        let found = format!("it was written by engine {engine}, not {}", options.engine);
-        return Err(refused(
-            found,
-            "Start with the --storage-engine that wrote it; to change engines, remove the member and add it again \
-             with an empty data directory",
-        ));
-    }
-    Ok(Some(number))
+    let (engine, number) = parse_current(&text).ok_or_else(damaged)?;
+    Ok(Some((engine.to_owned(), number)))
 }
 
 /// Engine and generation of a `CURRENT` whose checksum is right.

@@ -34,6 +34,7 @@ pub use batch::{AppliedMark, Batch, Row};
 pub use engine::RowVisitor;
 pub use error::{EngineError, StorageError};
 pub use fault_engine::Faults;
+pub use generation::engine_of;
 pub use image::Image;
 pub use keyspace::Keyspace;
 pub use mark::PRIVATE_META_PREFIX;
