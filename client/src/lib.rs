@@ -28,6 +28,7 @@ mod lease;
 mod lock;
 mod maintenance;
 pub mod model;
+pub mod plan;
 mod pool;
 mod snapshot;
 mod tls;

@@ -1,13 +1,12 @@
-//! Real clusters for tests, of etcd or of a server that takes its flags: own temporary folder, own ports, members that can be killed, paused and started
-//! again; everything is killed on drop. Also used by the dashboard's tests.
+//! Real clusters for tests, of etcd or of a server that takes its flags: own temporary folder, own ports, members that
+//! can be killed, paused and started again; everything is killed on drop. Also used by the dashboard's tests.
 
-use std::fs::File;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
+use testbed::{Process, Version, reference};
 
 /// Longest wait for a member to serve; the machine may be busy with other tests.
 const START_LIMIT: Duration = Duration::from_secs(40);
@@ -15,21 +14,6 @@ const START_LIMIT: Duration = Duration::from_secs(40);
 /// Ports are taken below the range from which the system takes ports for outgoing connections: a client that knocks at
 /// a stopped member's door could otherwise be given that very port.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
-
-/// Path of a real program, for example `program("3.7.1", "etcd")`.
-pub fn program(version: &str, name: &str) -> PathBuf {
-    let root = std::env::var_os("QUORATE_REFERENCE_DIR").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/reference"),
-        PathBuf::from,
-    );
-    let path = root.join(version).join(name);
-    assert!(
-        path.is_file(),
-        "{} is missing. Run `cargo xtask reference`, or set QUORATE_REFERENCE_DIR.",
-        path.display()
-    );
-    path
-}
 
 fn free_port() -> u16 {
     loop {
@@ -51,32 +35,54 @@ pub struct Setup {
 
 /// A running cluster with members `n1`, `n2`, ….
 pub struct Cluster {
-    setup: Setup,
-    folder: tempfile::TempDir,
     members: Vec<Member>,
+    // After the members: the folder goes when nobody writes to it any more.
+    _folder: tempfile::TempDir,
 }
 
 struct Member {
     port: u16,
-    peer_port: u16,
-    child: Option<Child>,
+    process: Process,
 }
 
 impl Cluster {
     /// Starts etcd 3.7.1 with this many members and waits until all serve.
     pub fn start(n_members: usize) -> Self {
-        let server = program("3.7.1", "etcd");
+        let server = reference(Version::V3_7_1, "etcd");
         Self::start_as(Setup { server, n_members, flags: Vec::new() })
     }
 
     /// Starts a cluster and waits until all members serve.
     pub fn start_as(setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let member = |_| Member { port: free_port(), peer_port: free_port(), child: None };
-        let members = (0..setup.n_members).map(member).collect();
-        let mut cluster = Self { setup, folder, members };
-        for at in 0..cluster.members.len() {
-            cluster.spawn(at);
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let ports: Vec<(u16, u16)> =
+            (0..setup.n_members).map(|_| (free_port(), free_port())).collect();
+        let peers = ports.iter().enumerate();
+        let initial: Vec<String> =
+            peers.map(|(at, (_, peer))| format!("n{}={}", at + 1, url(*peer))).collect();
+        let member = |(at, (port, peer)): (usize, &(u16, u16))| {
+            let (name, client, peer) = (format!("n{}", at + 1), url(*port), url(*peer));
+            let flags = [
+                ("data-dir", folder.path().join(&name).display().to_string()),
+                ("name", name.clone()),
+                ("logger", "zap".to_owned()),
+                ("listen-client-urls", client.clone()),
+                ("advertise-client-urls", client),
+                ("listen-peer-urls", peer.clone()),
+                ("initial-advertise-peer-urls", peer),
+                ("initial-cluster", initial.join(",")),
+            ];
+            let mut flags: Vec<String> =
+                flags.iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
+            flags.extend(setup.flags.iter().cloned());
+            let process = Process::new(&name, folder.path(), &setup.server, &flags);
+            Member { port: *port, process }
+        };
+        let members = ports.iter().enumerate().map(member).collect();
+        let mut cluster = Self { members, _folder: folder };
+        for member in &mut cluster.members {
+            member.process.start().expect("the server starts");
         }
         for at in 0..cluster.members.len() {
             cluster.wait_until_serving(at);
@@ -96,78 +102,32 @@ impl Cluster {
 
     /// Kills a member as a crash would.
     pub fn kill(&mut self, at: usize) {
-        if let Some(mut child) = self.members[at].child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.members[at].process.kill().expect("the process is ours");
     }
 
     /// Starts a killed member again.
     pub fn restart(&mut self, at: usize) {
-        self.spawn(at);
+        self.members[at].process.start().expect("the server starts");
         self.wait_until_serving(at);
     }
 
     /// Stops a member without ending it: it answers nothing, but its connections stay open.
     pub fn pause(&self, at: usize) {
-        self.signal(at, Signal::STOP);
+        self.members[at].process.signal(Signal::STOP).expect("the process is ours");
     }
 
     /// Lets a paused member go on.
     pub fn resume(&self, at: usize) {
-        self.signal(at, Signal::CONT);
-    }
-
-    fn signal(&self, at: usize, signal: Signal) {
-        let child = self.members[at].child.as_ref().expect("the member runs");
-        kill_process(Pid::from_child(child), signal).expect("the process is ours");
-    }
-
-    fn log(&self, at: usize) -> PathBuf {
-        self.folder.path().join(format!("n{}.log", at + 1))
-    }
-
-    fn spawn(&mut self, at: usize) {
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
-        let members = self.members.iter().enumerate();
-        let initial: Vec<_> =
-            members.map(|(at, m)| format!("n{}={}", at + 1, url(m.peer_port))).collect();
-        let (client, peer) = (url(self.members[at].port), url(self.members[at].peer_port));
-        let log = File::create(self.log(at)).expect("the folder is writable");
-        let name = format!("n{}", at + 1);
-        let child = Command::new(&self.setup.server)
-            .arg("--data-dir")
-            .arg(self.folder.path().join(&name))
-            .args(["--name", &name, "--logger", "zap"])
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &initial.join(",")])
-            .args(&self.setup.flags)
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the server starts");
-        self.members[at].child = Some(child);
+        self.members[at].process.signal(Signal::CONT).expect("the process is ours");
     }
 
     fn wait_until_serving(&self, at: usize) {
         let deadline = Instant::now() + START_LIMIT;
-        loop {
-            let log = std::fs::read_to_string(self.log(at)).unwrap_or_default();
-            // What 3.4 to 3.7 all say.
-            if log.contains("serving client traffic") {
-                return;
-            }
-            assert!(Instant::now() < deadline, "n{} does not start:\n{log}", at + 1);
+        // What 3.4 to 3.7 all say.
+        while !self.members[at].process.log_text().contains("serving client traffic") {
+            let end = self.members[at].process.log_end();
+            assert!(Instant::now() < deadline, "n{} does not start:\n{end}", at + 1);
             std::thread::sleep(Duration::from_millis(30));
-        }
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        for at in 0..self.members.len() {
-            self.kill(at);
         }
     }
 }

@@ -14,7 +14,8 @@ use quorate_client::proto::authpb;
 use quorate_client::proto::etcdserverpb as pb;
 use quorate_client::{Client, Config, Credentials};
 
-use cluster::{Cluster, Setup, program};
+use cluster::{Cluster, Setup};
+use testbed::{Version, reference};
 
 /// Longest wait for the model to see what has happened; the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -185,12 +186,9 @@ async fn no_quorum_still_shows_the_members() {
 /// Older servers: what they do not report is unknown with the reason, the quota comes from their metrics.
 #[tokio::test]
 async fn older_servers() {
-    for version in ["3.4.23", "3.5.1"] {
-        let cluster = Cluster::start_as(Setup {
-            server: program(version, "etcd"),
-            n_members: 1,
-            flags: vec![],
-        });
+    for release in [Version::V3_4_23, Version::V3_5_1] {
+        let (version, server) = (release.name(), reference(release, "etcd"));
+        let cluster = Cluster::start_as(Setup { server, n_members: 1, flags: vec![] });
         let collector = watch(cluster.endpoints());
         let picture = wait_for(&collector, version, |picture| {
             is_healthy(picture) && picture.members[0].db_quota.known().is_some()
@@ -240,8 +238,8 @@ async fn authentication() {
 #[tokio::test]
 async fn alarm_is_seen() {
     let flags = vec!["--quota-backend-bytes=300000".into()];
-    let cluster =
-        Cluster::start_as(Setup { server: program("3.7.1", "etcd"), n_members: 1, flags });
+    let server = reference(Version::V3_7_1, "etcd");
+    let cluster = Cluster::start_as(Setup { server, n_members: 1, flags });
     let client = Client::connect(Config::new(cluster.endpoints())).await.expect("endpoints");
     for n in 0..200 {
         let request = pb::PutRequest {
