@@ -211,7 +211,14 @@ impl Kv for KvApi {
         let request = request.into_inner();
         self.check_read(&request).await?;
         let caller = self.judge_read(&credentials, &request).await?;
-        let stream = super::range_stream::start(&self.context, request, caller)?;
+        super::range_stream::check(&request)?;
+        if super::range_stream::is_sorted_whole(&request) {
+            let range = self.read(request).await?;
+            self.context.check_unchanged(&caller)?;
+            let answer = RangeStreamResponse { range_response: Some(range.into_inner()) };
+            return Ok(Response::new(Box::pin(tokio_stream::once(Ok(answer)))));
+        }
+        let stream = super::range_stream::start(&self.context, request, caller);
         Ok(Response::new(Box::pin(stream)))
     }
 

@@ -15,15 +15,11 @@ use tonic::Status;
 const CHUNK_QUEUE: usize = 2;
 
 /// Begins to stream a range that has been checked, by the rights of `caller`.
-///
-/// # Errors
-/// A sort order or filter that a stream cannot honour.
 pub fn start(
     context: &SharedContext,
     request: RangeRequest,
     caller: Caller,
-) -> Result<impl Stream<Item = Result<RangeStreamResponse, Status>> + use<>, Status> {
-    check(&request)?;
+) -> impl Stream<Item = Result<RangeStreamResponse, Status>> + use<> {
     let (sender, receiver) = mpsc::channel(CHUNK_QUEUE);
     let context = context.clone();
     tokio::spawn(async move {
@@ -55,10 +51,16 @@ pub fn start(
             }
         }
     });
-    Ok(ReceiverStream::new(receiver))
+    ReceiverStream::new(receiver)
 }
 
-fn check(request: &RangeRequest) -> Result<(), Status> {
+/// A target other than the key without an order: etcd sorts ascending, so it answers in one piece.
+pub fn is_sorted_whole(request: &RangeRequest) -> bool {
+    request.sort_target() != SortTarget::Key && request.sort_order() == SortOrder::None
+}
+
+/// Refuses what a stream cannot honour.
+pub fn check(request: &RangeRequest) -> Result<(), Status> {
     let is_by_key =
         request.sort_target() == SortTarget::Key && request.sort_order() != SortOrder::Descend;
     if !is_by_key && request.sort_order() != SortOrder::None {

@@ -173,10 +173,13 @@ impl Hub {
 
     /// Moves a watcher that has caught up with `State::served` into the registry.
     pub(super) fn enter_synced(&self, state: &mut State, key: WatcherKey) {
-        if let Some(watcher) = state.watchers.get_mut(&key) {
-            watcher.is_synced = true;
-            state.synced.add(&watcher.interest.range, key);
-            self.counters.slow_watchers.add(-1);
+        let Some(watcher) = state.watchers.get_mut(&key) else { return };
+        watcher.is_synced = true;
+        state.synced.add(&watcher.interest.range, key);
+        self.counters.slow_watchers.add(-1);
+        let (stream, queue) = (watcher.stream, watcher.queue.clone());
+        if state.streams.get(&stream).is_some_and(|ids| ids.owes_progress) {
+            Self::tell_progress(state, stream, &queue);
         }
     }
 
@@ -281,17 +284,24 @@ impl Hub {
         Some(watcher)
     }
 
-    /// Answers a progress request: one message for the whole stream if none of its watchers misses anything.
+    /// Answers a progress request: one message for the whole stream, as soon as none of its watchers misses anything
+    /// (`etcd:server/etcdserver/api/v3rpc/watch.go`, deferredWatchProgress).
     pub(super) fn request_progress(&self, stream: StreamKey, queue: &Queue, store: &Store) {
         let mut state = self.state.lock();
         let state = &mut *state;
         self.serve_all(state, store);
-        let Some(ids) = state.streams.get(&stream) else { return };
+        Self::tell_progress(state, stream, queue);
+    }
+
+    fn tell_progress(state: &mut State, stream: StreamKey, queue: &Queue) {
+        let Some(ids) = state.streams.get_mut(&stream) else { return };
         let is_current = |key| {
             let watcher = state.watchers.get(key);
             watcher.is_some_and(|watcher| watcher.is_current(state.served))
         };
-        if !ids.watchers.is_empty() && ids.watchers.values().all(is_current) {
+        let is_due = !ids.watchers.is_empty() && ids.watchers.values().all(is_current);
+        ids.owes_progress = !is_due;
+        if is_due {
             let (watch_id, revision) = (ALL_WATCHERS, state.served);
             queue.push_progress(Delivery { watch_id, revision, body: DeliveryBody::Progress });
         }

@@ -151,6 +151,8 @@ impl Watcher {
 #[derive(Debug, Default)]
 pub(super) struct StreamIds {
     pub(super) watchers: HashMap<i64, WatcherKey>,
+    /// Progress was asked for while a watcher was behind: it is told once all have caught up.
+    pub(super) owes_progress: bool,
     next_id: i64,
 }
 
