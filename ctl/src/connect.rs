@@ -24,7 +24,7 @@ impl Session {
     /// # Errors
     /// Flags that cannot be used: unknown format, unreadable certificate, no endpoint.
     pub async fn open(flags: Global, program: &'static str) -> Outcome<Session> {
-        let printer = Printer::from_flags(&flags)?;
+        let printer = Printer::from_flags(&flags, program)?;
         let client = Client::connect(config(&flags)?).await?;
         Ok(Session { flags, client, printer, program })
     }

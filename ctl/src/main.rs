@@ -4,7 +4,8 @@
 //! ```text
 //! main → cli (clap, by Go's flag rules) → command (one file per noun) → quorate-client
 //!                                             └→ print (one file per format)
-//! leaves: go (Go's number, string and time formats) · terminal (stdin, stdout, stderr) · failure (exit codes)
+//! stopped (data directories of stopped members) → quorate-etcd-files, quorate-storage
+//! leaves: progress (a bar on stderr) · go (Go's number, string and time formats) · terminal (stdin, stdout, stderr) · failure (exit codes)
 //! ```
 //! Answers go to stdout, errors as `Error: …` to stderr, with etcdctl's exit codes.
 
@@ -17,6 +18,8 @@ mod failure;
 mod go;
 mod password;
 mod print;
+mod progress;
+mod stopped;
 mod terminal;
 
 use cli::Complaint;

@@ -26,6 +26,13 @@ pub fn print_text(text: impl AsRef<str>) {
     print_bytes(text.as_ref().as_bytes());
 }
 
+/// Empties the screen, where stdout is one.
+pub fn clear_screen() {
+    if io::stdout().is_terminal() {
+        print_text("\x1b[H\x1b[2J");
+    }
+}
+
 /// Writes a line to stderr. Nothing can be done if that fails.
 pub fn complain(line: impl AsRef<str>) {
     let _ = writeln!(io::stderr(), "{}", line.as_ref());

@@ -15,7 +15,7 @@ pub struct Global {
     pub endpoints: Vec<String>,
 
     /// Output format: simple, json, fields, protobuf or table
-    #[arg(short, long, global = true, default_value = "simple")]
+    #[arg(short, long, visible_alias = "output", global = true, default_value = "simple")]
     pub write_out: String,
 
     /// Show keys, values and ids in hexadecimal

@@ -7,8 +7,27 @@ use std::ffi::OsString;
 
 /// The whole command line as clap knows it, for `program`.
 pub fn definition(program: &'static str) -> clap::Command {
-    let command = if program == crate::UTL { Utl::command() } else { Cli::command() };
+    let command = match program {
+        crate::UTL => Utl::command(),
+        crate::PROGRAM => Cli::command(),
+        _ => without(Cli::command(), &OWN_COMMANDS),
+    };
     adapt::adapt(command.name(program).bin_name(program))
+}
+
+/// Commands that etcdctl has not. Under its name they would make its abbreviations ambiguous.
+const OWN_COMMANDS: [&str; 3] = ["hashkv", "migrate", "generate"];
+
+/// A definition without some of its commands.
+fn without(command: clap::Command, names: &[&str]) -> clap::Command {
+    let about = command.get_about().cloned().unwrap_or_default();
+    let after = command.get_after_help().cloned().unwrap_or_default();
+    let kept = command.get_subcommands().filter(|item| !names.contains(&item.get_name()));
+    clap::Command::new("")
+        .about(about)
+        .after_help(after)
+        .args(command.get_arguments().cloned())
+        .subcommands(kept.cloned())
 }
 
 /// Reads a command line of etcdutl.

@@ -47,17 +47,21 @@ pub enum Command {
     Completion(c::completion::Args),
     Downgrade(c::downgrade::Args),
     Options(c::options::Args),
-    /// Shows the HashKV of a snapshot file
+    /// Shows the HashKV of a snapshot file, or of a stopped member's data directory
     Hashkv(c::snapshot_file::HashArgs),
+    /// Changes the schema of a stopped etcd member's database, so that another release opens it
+    Migrate(c::data_dir::MigrateArgs),
+    #[command(hide = true)]
+    Generate(c::generate::Args),
 }
 
-/// Works on snapshot files, without a cluster: the twin of etcdutl
+/// Works on files of stopped members and on snapshots, without a cluster: the twin of etcdutl
 #[derive(Parser, Debug)]
 pub struct Utl {
     /// Output format: simple, json, fields or table
     #[arg(short, long, global = true, default_value = "simple")]
     pub write_out: String,
-    /// Taken and ignored: no file is locked for reading
+    /// How long to wait for whoever has a file open; 0 waits for ever
     #[arg(long, global = true, default_value = "10s", value_parser = super::duration)]
     pub timeout: std::time::Duration,
     #[command(subcommand)]
@@ -72,8 +76,12 @@ pub enum UtlCommand {
         #[command(subcommand)]
         action: c::snapshot_file::Action,
     },
-    /// Shows the HashKV of a snapshot file
+    /// Shows the HashKV of a snapshot file, or of a stopped member's data directory
     Hashkv(c::snapshot_file::HashArgs),
+    /// Writes the database of a stopped member anew, so that it takes no more space than it needs
+    Defrag(c::data_dir::DefragArgs),
+    /// Changes the schema of a stopped etcd member's database, so that another release opens it
+    Migrate(c::data_dir::MigrateArgs),
     Version(c::version::Args),
     Completion(c::completion::Args),
 }

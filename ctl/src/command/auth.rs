@@ -3,7 +3,6 @@
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome};
 use crate::print::Answer;
-use crate::terminal::print_line;
 use quorate_client::EtcdError;
 use std::ffi::OsString;
 
@@ -40,20 +39,26 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
         Action::Enable { rest } => {
             no_arguments(&rest, "enable")?;
             enable(session).await?;
-            print_line("Authentication Enabled");
-            Ok(())
+            done(true, session)
         }
         Action::Disable { rest } => {
             no_arguments(&rest, "disable")?;
             auth.disable().await?;
-            print_line("Authentication Disabled");
-            Ok(())
+            done(false, session)
         }
         Action::Status { rest } => {
             no_arguments(&rest, "status")?;
             session.printer.print(&Answer::AuthStatus(auth.status().await?))
         }
     }
+}
+
+fn done(is_enabled: bool, session: &Session) -> Outcome {
+    let word = if is_enabled { "Enabled" } else { "Disabled" };
+    session.printer.print(&Answer::Plain {
+        lines: vec![format!("Authentication {word}")],
+        fields: vec![("enabled", is_enabled.into())],
+    })
 }
 
 /// Enables; if only the role root is missing, it is made and granted first.

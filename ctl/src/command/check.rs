@@ -2,6 +2,7 @@
 
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, exit};
+use crate::print::Answer;
 use crate::terminal::print_line;
 use bytes::Bytes;
 use quorate_client::proto::etcdserverpb as pb;
@@ -109,37 +110,85 @@ async fn perf(common: &Common, prefix: &str, session: &Session) -> Outcome {
     let work = Work::new(rate * PERF_TIME.as_secs(), Some(rate));
     let took = work.run(clients, prefix, session, Some(PERF_TIME)).await?;
     clean_up(common, prefix, session).await?;
-    if took.errors > 0 {
-        print_line("FAIL: too many errors");
-        print_line(format!("FAIL: ERROR({}) -> {}", took.last_error, took.errors));
+    let verdict = Verdict::of(&took, rate);
+    session
+        .printer
+        .print(&Answer::Plain { lines: verdict.lines(&took), fields: verdict.fields() })?;
+    if verdict.is_good() { Ok(()) } else { Err(Failure::silent(exit::ERROR)) }
+}
+
+/// What `perf` measured against what is wanted.
+struct Verdict {
+    wanted: f64,
+    throughput: f64,
+    slowest: f64,
+    deviation: f64,
+    errors: u64,
+}
+
+impl Verdict {
+    fn of(took: &Took, rate: u64) -> Verdict {
+        Verdict {
+            wanted: rate as f64 * THROUGHPUT_MIN,
+            throughput: took.times.len() as f64 / took.total.as_secs_f64(),
+            slowest: took.times.iter().copied().fold(0.0, f64::max),
+            deviation: deviation(&took.times),
+            errors: took.errors,
+        }
     }
-    let throughput = took.times.len() as f64 / took.total.as_secs_f64();
-    let slowest = took.times.iter().copied().fold(0.0, f64::max);
-    let deviation = deviation(&took.times);
-    let verdicts = [
-        (
-            throughput > rate as f64 * THROUGHPUT_MIN,
-            format!("Throughput is {} writes/s", throughput as u64),
-            format!("Throughput too low: {} writes/s", throughput as u64),
-        ),
-        (
+
+    fn is_fast(&self) -> bool {
+        self.throughput > self.wanted
+    }
+
+    fn is_good(&self) -> bool {
+        let is_even = self.slowest <= SLOWEST_MAX && self.deviation <= DEVIATION_MAX;
+        self.errors == 0 && self.is_fast() && is_even
+    }
+
+    fn lines(&self, took: &Took) -> Vec<String> {
+        let mut lines = error_lines(took);
+        let line = |good: bool, pass: String, fail: String| match good {
+            true => format!("PASS: {pass}"),
+            false => format!("FAIL: {fail}"),
+        };
+        let (rate, slowest, deviation) = (self.throughput as u64, self.slowest, self.deviation);
+        lines.push(line(
+            self.is_fast(),
+            format!("Throughput is {rate} writes/s"),
+            format!("Throughput too low: {rate} writes/s"),
+        ));
+        lines.push(line(
             slowest <= SLOWEST_MAX,
             format!("Slowest request took {slowest:.6}s"),
             format!("Slowest request took too long: {slowest:.6}s"),
-        ),
-        (
+        ));
+        lines.push(line(
             deviation <= DEVIATION_MAX,
             format!("Stddev is {deviation:.6}s"),
             format!("Stddev too high: {deviation:.6}s"),
-        ),
-    ];
-    let mut is_good = took.errors == 0;
-    for (good, pass, fail) in verdicts {
-        print_line(if good { format!("PASS: {pass}") } else { format!("FAIL: {fail}") });
-        is_good &= good;
+        ));
+        lines.push(if self.is_good() { "PASS" } else { "FAIL" }.to_owned());
+        lines
     }
-    print_line(if is_good { "PASS" } else { "FAIL" });
-    if is_good { Ok(()) } else { Err(Failure::silent(exit::ERROR)) }
+
+    fn fields(&self) -> Vec<(&'static str, serde_json::Value)> {
+        vec![
+            ("pass", self.is_good().into()),
+            ("writesPerSecond", self.throughput.into()),
+            ("slowestSeconds", self.slowest.into()),
+            ("deviationSeconds", self.deviation.into()),
+            ("errors", self.errors.into()),
+        ]
+    }
+}
+
+fn error_lines(took: &Took) -> Vec<String> {
+    if took.errors == 0 {
+        return Vec::new();
+    }
+    let count = format!("FAIL: ERROR({}) -> {}", took.last_error, took.errors);
+    vec!["FAIL: too many errors".to_owned(), count]
 }
 
 fn deviation(times: &[f64]) -> f64 {
@@ -153,21 +202,28 @@ async fn data_scale(common: &Common, prefix: &str, session: &Session) -> Outcome
     let (clients, keys) = load(&common.load, models)?;
     refuse_keys(prefix, session).await?;
     let before = resident_bytes(session).await?;
-    print_line(format!(
-        "Start data scale check for work load [{keys} key-value pairs, {VALUE_BYTES} bytes per \
-         key-value, {clients} concurrent clients]."
-    ));
+    if !session.printer.is_structured() {
+        print_line(format!(
+            "Start data scale check for work load [{keys} key-value pairs, {VALUE_BYTES} bytes per \
+             key-value, {clients} concurrent clients]."
+        ));
+    }
     let took = Work::new(keys, None).run(clients, prefix, session, None).await?;
     let after = resident_bytes(session).await?;
     clean_up(common, prefix, session).await?;
-    if took.errors > 0 {
-        print_line("FAIL: too many errors");
-        print_line(format!("FAIL: ERROR({}) -> {}", took.last_error, took.errors));
-        return Err(Failure::silent(exit::ERROR));
-    }
-    let megabytes = (after - before).max(0.0) / 1024.0 / 1024.0;
-    print_line(format!("PASS: Approximate system memory used : {megabytes:.2} MB."));
-    Ok(())
+    let used = (after - before).max(0.0);
+    let megabytes = used / 1024.0 / 1024.0;
+    let lines = match took.errors {
+        0 => vec![format!("PASS: Approximate system memory used : {megabytes:.2} MB.")],
+        _ => error_lines(&took),
+    };
+    let fields = vec![
+        ("pass", (took.errors == 0).into()),
+        ("memoryUsedBytes", (used as u64).into()),
+        ("errors", took.errors.into()),
+    ];
+    session.printer.print(&Answer::Plain { lines, fields })?;
+    if took.errors == 0 { Ok(()) } else { Err(Failure::silent(exit::ERROR)) }
 }
 
 /// Resident memory of the first endpoint's process, from its metrics.
@@ -190,15 +246,20 @@ async fn clean_up(common: &Common, prefix: &str, session: &Session) -> Outcome {
     };
     let answer = session.client.with_timeout(None).kv().delete(request).await?;
     let revision = answer.header.unwrap_or_default().revision;
+    let tell = |line: String| {
+        if !session.printer.is_structured() {
+            print_line(line);
+        }
+    };
     if common.auto_compact {
         let request = pb::CompactionRequest { revision, physical: true };
         session.client.with_timeout(None).kv().compact(request).await?;
-        print_line(format!("Compacted with revision {revision}"));
+        tell(format!("Compacted with revision {revision}"));
     }
     if common.auto_defrag {
         for endpoint in session.endpoints() {
             session.client.at(&endpoint)?.with_timeout(None).maintenance().defragment().await?;
-            print_line(format!("Defragmented {}", crate::go::quote(endpoint.as_bytes())));
+            tell(format!("Defragmented {}", crate::go::quote(endpoint.as_bytes())));
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::key::text;
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, exit};
-use crate::terminal::print_line;
+use crate::print::Answer;
 use quorate_client::proto::etcdserverpb::CompactionRequest;
 use std::ffi::OsString;
 
@@ -30,6 +30,8 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
     let client =
         if args.physical { session.client.with_timeout(None) } else { session.client.clone() };
     client.kv().compact(request).await?;
-    print_line(format!("compacted revision {revision}"));
-    Ok(())
+    session.printer.print(&Answer::Plain {
+        lines: vec![format!("compacted revision {revision}")],
+        fields: vec![("compactedRevision", revision.into()), ("physical", args.physical.into())],
+    })
 }

@@ -1,26 +1,35 @@
 //! From a command line that was read to the file of its command. Which commands need a cluster is decided here.
 
+use super::snapshot_file::Files;
 use super::{
-    alarm, auth, check, compaction, completion, defrag, del, downgrade, elect, endpoint, get,
-    lease, lock, make_mirror, member, move_leader, options, put, role, snapshot, snapshot_file,
-    txn, user, version, watch,
+    alarm, auth, check, compaction, completion, data_dir, defrag, del, downgrade, elect, endpoint,
+    generate, get, lease, lock, make_mirror, member, move_leader, options, put, role, snapshot,
+    snapshot_file, txn, user, version, watch,
 };
-use crate::cli::{Cli, Command, Utl, UtlCommand};
+use crate::cli::{Cli, Command, Global, Utl, UtlCommand};
 use crate::connect::Session;
 use crate::failure::Outcome;
 use crate::print::{Format, Printer};
 use std::ffi::OsString;
+use std::time::Duration;
+
+/// How long commands on files wait for whoever has a file open: etcdutl's default.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a command line of `etcdutl`: what needs no member.
 ///
 /// # Errors
 /// What the command ends with, exit code included.
 pub fn run_utl(utl: Utl, program: &'static str) -> Outcome {
-    let printer = Printer { format: Format::parse(&utl.write_out)?, hex: false };
+    let printer = Printer { format: Format::parse(&utl.write_out)?, hex: false, is_twin: true };
+    let patience = (!utl.timeout.is_zero()).then_some(utl.timeout);
+    let files = Files { printer, patience };
     match utl.command {
-        UtlCommand::Snapshot { action } => snapshot_file::run(action, &printer),
-        UtlCommand::Hashkv(args) => snapshot_file::run_hash(args, &printer),
-        UtlCommand::Version(args) => version::run(&args, program),
+        UtlCommand::Snapshot { action } => snapshot_file::run(action, &files),
+        UtlCommand::Hashkv(args) => snapshot_file::run_hash(args, &files),
+        UtlCommand::Defrag(args) => data_dir::run_defrag(&args, &files),
+        UtlCommand::Migrate(args) => data_dir::run_migrate(&args, &files),
+        UtlCommand::Version(args) => version::run(&args, program, &printer),
         UtlCommand::Completion(args) => completion::run(&args, program),
     }
 }
@@ -33,20 +42,20 @@ pub async fn run(cli: Cli, program: &'static str, arguments: &[OsString]) -> Out
     let Cli { global, command } = cli;
     // These need no cluster and must work with flags that make no client.
     match &command {
-        Command::Version(args) => return version::run(args, program),
+        Command::Version(args) => {
+            // An unknown format is no reason not to say who we are.
+            let plain = Printer { format: Format::Simple, hex: false, is_twin: true };
+            let printer = Printer::from_flags(&global, program).unwrap_or(plain);
+            return version::run(args, program, &printer);
+        }
         Command::Completion(args) => return completion::run(args, program),
         Command::Options(_) => return options::run(program),
+        Command::Generate(args) => return generate::run(args, program),
         _ => {}
     }
-    let command = match command {
-        Command::Snapshot(args) => match args.into_offline() {
-            Ok(action) => return snapshot_file::run(action, &Printer::from_flags(&global)?),
-            Err(args) => Command::Snapshot(*args),
-        },
-        Command::Hashkv(args) => {
-            return snapshot_file::run_hash(args, &Printer::from_flags(&global)?);
-        }
-        command => command,
+    let command = match run_on_files(command, &global, program) {
+        Ok(outcome) => return outcome,
+        Err(command) => *command,
     };
     let session = Session::open(global, program).await?;
     options::show_settings(&session);
@@ -72,8 +81,37 @@ pub async fn run(cli: Cli, program: &'static str, arguments: &[OsString]) -> Out
         Command::User(args) => user::run(args, &session).await,
         Command::Role(args) => role::run(args, &session).await,
         Command::Downgrade(args) => downgrade::run(args, &session).await,
-        Command::Version(_) | Command::Completion(_) | Command::Options(_) | Command::Hashkv(_) => {
-            Ok(())
-        }
+        Command::Version(_)
+        | Command::Completion(_)
+        | Command::Options(_)
+        | Command::Generate(_)
+        | Command::Hashkv(_)
+        | Command::Migrate(_) => Ok(()),
     }
+}
+
+/// Runs a command that works on files and needs no member; gives any other command back.
+fn run_on_files(
+    command: Command,
+    global: &Global,
+    program: &'static str,
+) -> Result<Outcome, Box<Command>> {
+    let files = || {
+        let printer = Printer::from_flags(global, program)?;
+        Ok(Files { printer, patience: Some(PATIENCE) })
+    };
+    let outcome = match command {
+        Command::Snapshot(args) => match args.into_offline() {
+            Ok(action) => files().and_then(|files| snapshot_file::run(action, &files)),
+            Err(args) => return Err(Box::new(Command::Snapshot(*args))),
+        },
+        Command::Defrag(args) => match args.into_offline() {
+            Ok(args) => files().and_then(|files| data_dir::run_defrag(&args, &files)),
+            Err(args) => return Err(Box::new(Command::Defrag(*args))),
+        },
+        Command::Hashkv(args) => files().and_then(|files| snapshot_file::run_hash(args, &files)),
+        Command::Migrate(args) => files().and_then(|files| data_dir::run_migrate(&args, &files)),
+        command => return Err(Box::new(command)),
+    };
+    Ok(outcome)
 }

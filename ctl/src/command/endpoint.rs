@@ -3,11 +3,11 @@
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, error_text, exit};
 use crate::print::{Answer, EndpointHash, EndpointHealth, EndpointStatus};
-use crate::terminal::complain;
+use crate::terminal::{clear_screen, complain};
 use quorate_client::proto::etcdserverpb::AlarmType;
 use quorate_client::{Client, ClientError, EtcdError};
 use std::ffi::OsString;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Asks single members: are they healthy, what is their state, do their contents agree
 #[derive(clap::Args, Debug)]
@@ -17,6 +17,17 @@ pub struct Args {
     /// Ask all members of the cluster instead of --endpoints
     #[arg(long, global = true)]
     cluster: bool,
+    /// Ask again and again, this long after each answer, until interrupted
+    #[arg(
+        long,
+        global = true,
+        value_name = "INTERVAL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "2s",
+        value_parser = crate::cli::duration
+    )]
+    watch: Option<Duration>,
 }
 
 #[derive(clap::Subcommand, Debug)]
@@ -43,11 +54,25 @@ enum Action {
 
 /// Runs one of them.
 pub async fn run(args: Args, session: &Session) -> Outcome {
+    let Some(interval) = args.watch else { return ask(&args, session).await };
+    loop {
+        clear_screen();
+        // A member that is down now may be back at the next look: say so and go on.
+        if let Err(failure) = ask(&args, session).await
+            && !failure.text.is_empty()
+        {
+            complain(format!("Error: {}", failure.text));
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
+async fn ask(args: &Args, session: &Session) -> Outcome {
     let endpoints = endpoints(args.cluster, session).await?;
-    match args.action {
+    match &args.action {
         Action::Health { .. } => health(&endpoints, session).await,
         Action::Status { .. } => status(&endpoints, session).await,
-        Action::Hashkv { rev, .. } => hash_kv(&endpoints, rev, session).await,
+        Action::Hashkv { rev, .. } => hash_kv(&endpoints, *rev, session).await,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::key::text;
 use crate::connect::{Session, user_password};
 use crate::failure::{Failure, Outcome};
+use crate::progress::{Progress, Unit};
 use crate::terminal::print_line;
 use bytes::Bytes;
 use quorate_client::proto::etcdserverpb as pb;
@@ -152,7 +153,8 @@ impl Mirror {
     /// Copies what is there now, all of one revision; gives that revision.
     async fn copy(&self, copied: &mut u64) -> Outcome<i64> {
         let (mut key, range_end) = self.interval();
-        let mut revision = 0;
+        let (mut revision, mut total) = (0, 0);
+        let mut progress = Progress::new("copying", Unit::Keys);
         loop {
             let request = pb::RangeRequest {
                 key: key.clone(),
@@ -164,6 +166,7 @@ impl Mirror {
             let page = self.source.kv().range(request).await?;
             if revision == 0 {
                 revision = page.header.unwrap_or_default().revision;
+                total = u64::try_from(page.count).unwrap_or_default();
             }
             if let Some(last) = page.kvs.last() {
                 // The smallest key after the last.
@@ -174,6 +177,7 @@ impl Mirror {
                 let put = pb::PutRequest { key, value: kv.value, ..Default::default() };
                 self.target.kv().put(put).await?;
                 *copied += 1;
+                progress.show(*copied, total);
             }
             if !page.more {
                 return Ok(revision);

@@ -1,11 +1,14 @@
 //! `member`: add, remove, update, promote, list.
 
+use super::guard::{self, Guard};
 use super::key::{member_id, text};
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, exit};
 use crate::go::quote;
 use crate::print::{Answer, Format};
 use crate::terminal::{print_line, print_text};
+use quorate_client::model::{ClusterSnapshot, MemberId};
+use quorate_client::plan::{self, Made, Plan};
 use quorate_client::proto::etcdserverpb as pb;
 use std::ffi::OsString;
 
@@ -28,11 +31,15 @@ enum Action {
         /// Add it as a learner, without a vote
         #[arg(long)]
         learner: bool,
+        #[command(flatten)]
+        guard: Guard,
     },
     /// Removes a member for good
     Remove {
         #[arg(value_name = "MEMBER")]
         id: Vec<OsString>,
+        #[command(flatten)]
+        guard: Guard,
     },
     /// Replaces a member's peer URLs
     Update {
@@ -54,6 +61,8 @@ enum Action {
     Promote {
         #[arg(value_name = "MEMBER")]
         id: Vec<OsString>,
+        #[command(flatten)]
+        guard: Guard,
     },
 }
 
@@ -61,9 +70,15 @@ enum Action {
 pub async fn run(args: Args, session: &Session) -> Outcome {
     let cluster = session.client.cluster();
     match args.action {
-        Action::Add { name, peer_urls, learner } => add(&name, &peer_urls, learner, session).await,
-        Action::Remove { id } => {
+        Action::Add { name, peer_urls, learner, guard } => {
+            add(&name, &peer_urls, learner, guard, session).await
+        }
+        Action::Remove { id, guard } => {
             let id = only_id(&id)?;
+            if guard.is_wanted() {
+                let plan = |cluster: &_| plan::member_remove(cluster, MemberId(id));
+                return guarded(guard, session, &[], plan).await;
+            }
             let response = cluster.member_remove(id).await?;
             session.printer.print(&Answer::MemberRemove { id, response })
         }
@@ -73,8 +88,12 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
             let response = cluster.member_update(id, urls).await?;
             session.printer.print(&Answer::MemberUpdate { id, response })
         }
-        Action::Promote { id } => {
+        Action::Promote { id, guard } => {
             let id = only_id(&id)?;
+            if guard.is_wanted() {
+                let plan = |cluster: &_| plan::member_promote(cluster, MemberId(id));
+                return guarded(guard, session, &[], plan).await;
+            }
             let response = cluster.member_promote(id).await?;
             session.printer.print(&Answer::MemberPromote { id, response })
         }
@@ -119,24 +138,73 @@ fn check_url(url: &str) -> Outcome {
     Ok(())
 }
 
-async fn add(name: &[OsString], peer_urls: &str, learner: bool, session: &Session) -> Outcome {
+async fn add(
+    name: &[OsString],
+    peer_urls: &str,
+    learner: bool,
+    guard: Guard,
+    session: &Session,
+) -> Outcome {
     let name = match name {
         [] => return Err(Failure::bad_args("member name not provided")),
         [name] => text(name),
         _ => return Err(Failure::bad_args("too many arguments")),
     };
     let urls = split_urls(peer_urls)?;
+    if guard.is_wanted() {
+        let plan = |cluster: &_| plan::member_add(cluster, urls, learner);
+        return guarded(guard, session, &[&name, peer_urls], plan).await;
+    }
     let cluster = session.client.cluster();
     let response = if learner {
         cluster.member_add_learner(urls).await?
     } else {
         cluster.member_add(urls).await?
     };
-    let settings = settings(&name, peer_urls, &response);
+    print_added(&name, peer_urls, response, session)
+}
+
+fn print_added(
+    name: &str,
+    peer_urls: &str,
+    response: pb::MemberAddResponse,
+    session: &Session,
+) -> Outcome {
+    let settings = settings(name, peer_urls, &response);
     session.printer.print(&Answer::MemberAdd(response))?;
     if session.printer.format == Format::Simple {
         print_line("");
         print_text(settings);
+    }
+    Ok(())
+}
+
+/// Shows a plan, or makes it and prints the answer as without a guard. `added` are name and peer URLs of a new member.
+async fn guarded(
+    guard: Guard,
+    session: &Session,
+    added: &[&str],
+    plan: impl FnOnce(&ClusterSnapshot) -> Plan,
+) -> Outcome {
+    let Some(confirmed) = guard.confirm(session, plan).await? else { return Ok(()) };
+    let mut made = Vec::new();
+    let run =
+        confirmed.run(&session.client, |step, answer| made.push((step.action.clone(), answer)));
+    run.await.map_err(guard::failure)?;
+    for step in made {
+        match step {
+            (plan::Action::RemoveMember { id }, Made::Removed(response)) => {
+                session.printer.print(&Answer::MemberRemove { id: id.0, response })?;
+            }
+            (plan::Action::PromoteMember { id }, Made::Promoted(response)) => {
+                session.printer.print(&Answer::MemberPromote { id: id.0, response })?;
+            }
+            (_, Made::Added(response)) => {
+                let [name, peer_urls] = added else { continue };
+                print_added(name, peer_urls, response, session)?;
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -6,11 +6,13 @@ pub mod auth;
 pub mod check;
 pub mod compaction;
 pub mod completion;
+pub mod data_dir;
 pub mod defrag;
 pub mod del;
 pub mod downgrade;
 pub mod elect;
 pub mod endpoint;
+pub mod generate;
 pub mod get;
 pub mod lease;
 pub mod lock;
@@ -30,6 +32,7 @@ pub mod watch;
 
 mod contest;
 mod dispatch;
+mod guard;
 mod key;
 
 pub use dispatch::{run, run_utl};

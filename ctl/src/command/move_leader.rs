@@ -1,9 +1,12 @@
 //! `move-leader`: hand leadership to another member.
 
+use super::guard::{self, Guard};
 use super::key::text;
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, exit};
 use crate::print::Answer;
+use quorate_client::model::MemberId;
+use quorate_client::plan::{self, Made};
 use std::ffi::OsString;
 
 /// Hands leadership to another member. The leader must be among --endpoints
@@ -11,6 +14,8 @@ use std::ffi::OsString;
 pub struct Args {
     #[arg(value_name = "MEMBER")]
     target: Vec<OsString>,
+    #[command(flatten)]
+    guard: Guard,
 }
 
 /// Finds the leader among the endpoints and asks it.
@@ -19,6 +24,9 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
         return Err(Failure::bad_args("move-leader command needs 1 argument"));
     };
     let to = crate::go::parse_uint(&text(target), 16).map_err(Failure::bad_args)?;
+    if args.guard.is_wanted() {
+        return guarded(args.guard, to, session).await;
+    }
     for endpoint in session.endpoints() {
         let client = session.client.at(&endpoint)?;
         let status = client.maintenance().status().await?;
@@ -31,4 +39,23 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
     }
     let endpoints = session.endpoints().join(" ");
     Err(Failure::new(exit::BAD_ARGS, format!("no leader endpoint given at [{endpoints}]")))
+}
+
+/// Finds the leader among all members, whatever the endpoints.
+async fn guarded(guard: Guard, to: u64, session: &Session) -> Outcome {
+    let mut from = 0;
+    let plan = |cluster: &quorate_client::model::ClusterSnapshot| {
+        from = cluster.leader_member().map_or(0, |leader| leader.id.0);
+        plan::move_leader(cluster, MemberId(to))
+    };
+    let Some(confirmed) = guard.confirm(session, plan).await? else { return Ok(()) };
+    let mut answer = None;
+    let run = confirmed.run(&session.client, |_, made| answer = Some(made));
+    run.await.map_err(guard::failure)?;
+    match answer {
+        Some(Made::LeaderMoved(response)) => {
+            session.printer.print(&Answer::MoveLeader { from, to, response })
+        }
+        _ => Ok(()),
+    }
 }

@@ -6,7 +6,9 @@ use super::snapshot_file;
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, exit};
 use crate::go::{format_duration, format_size, io_text};
-use crate::terminal::{log, print_line};
+use crate::print::Answer;
+use crate::progress::{Progress, Unit};
+use crate::terminal::log;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -46,7 +48,8 @@ impl Args {
 pub async fn run(args: Args, session: &Session) -> Outcome {
     let file = match args.action {
         Action::Save { file } => file,
-        Action::File(action) => return snapshot_file::run(action, &session.printer),
+        // `into_offline` takes these before a client is made.
+        Action::File(_) => return Ok(()),
     };
     let [file] = file.as_slice() else {
         return Err(Failure::bad_args("snapshot save expects one argument <filename>"));
@@ -59,12 +62,17 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
         );
         return Err(interrupted(text));
     }
-    let version = save(Path::new(file), &endpoints[0], session).await?;
-    print_line(format!("Snapshot saved at {}", text(file)));
+    let (version, bytes) = save(Path::new(file), &endpoints[0], session).await?;
+    let mut lines = vec![format!("Snapshot saved at {}", text(file))];
     if !version.is_empty() {
-        print_line(format!("Server version {version}"));
+        lines.push(format!("Server version {version}"));
     }
-    Ok(())
+    let fields = vec![
+        ("path", text(file).into()),
+        ("size", bytes.into()),
+        ("serverVersion", version.into()),
+    ];
+    session.printer.print(&Answer::Plain { lines, fields })
 }
 
 /// etcdctl ends a snapshot that fails, for whatever reason, with this code.
@@ -73,7 +81,7 @@ fn interrupted(text: impl Into<String>) -> Failure {
 }
 
 /// Streams into `<file>.part`, syncs, renames, syncs the directory; gives the server's storage version.
-async fn save(target: &Path, endpoint: &str, session: &Session) -> Outcome<String> {
+async fn save(target: &Path, endpoint: &str, session: &Session) -> Outcome<(String, u64)> {
     let part = Part::create(target)?;
     log("info", "created temporary db file", &[("path", &part.path.display().to_string())]);
     let start = Instant::now();
@@ -94,7 +102,7 @@ async fn save(target: &Path, endpoint: &str, session: &Session) -> Outcome<Strin
     log("info", "fetched snapshot", &fields);
     part.keep(target)?;
     log("info", "saved", &[("path", &target.display().to_string())]);
-    Ok(version)
+    Ok((version, bytes))
 }
 
 async fn receive(part: &Part, endpoint: &str, session: &Session) -> Outcome<(String, u64)> {
@@ -102,8 +110,11 @@ async fn receive(part: &Part, endpoint: &str, session: &Session) -> Outcome<(Str
     let failed =
         |error: quorate_client::ClientError| Failure::from(error).with_code(exit::INTERRUPTED);
     let mut stream = session.client.maintenance().snapshot().await.map_err(failed)?;
+    let mut progress = Progress::new("saving", Unit::Bytes);
     while let Some(chunk) = stream.next().await.map_err(failed)? {
         (&part.file).write_all(&chunk).map_err(|error| part.failed("write", &error))?;
+        let received = stream.received();
+        progress.show(received, received + stream.remaining());
     }
     Ok((stream.version().to_owned(), stream.received()))
 }

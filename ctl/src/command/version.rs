@@ -1,7 +1,7 @@
 //! `version`: who we are.
 
 use crate::failure::Outcome;
-use crate::terminal::print_line;
+use crate::print::{Answer, Printer};
 use std::ffi::OsString;
 
 /// The etcdctl whose behaviour this is. Printed when called by that name, because scripts compare it.
@@ -18,10 +18,11 @@ pub struct Args {
 }
 
 /// Prints it.
-pub fn run(_args: &Args, program: &str) -> Outcome {
+pub fn run(_args: &Args, program: &str, printer: &Printer) -> Outcome {
     let version =
         if program == crate::PROGRAM { env!("CARGO_PKG_VERSION") } else { ETCDCTL_VERSION };
-    print_line(format!("{program} version: {version}"));
-    print_line(format!("API version: {API_VERSION}"));
-    Ok(())
+    printer.print(&Answer::Plain {
+        lines: vec![format!("{program} version: {version}"), format!("API version: {API_VERSION}")],
+        fields: vec![("version", version.into()), ("apiVersion", API_VERSION.into())],
+    })
 }

@@ -15,7 +15,7 @@ use crate::terminal::{complain, read_line};
 use quorate_client::proto::etcdserverpb::WatchResponse;
 use quorate_client::proto::mvccpb::{Event, event::EventType};
 use quorate_client::{Client, ClientError, Progress, WatchOptions, Watcher};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::rc::Rc;
 use tokio::task::LocalSet;
@@ -191,6 +191,9 @@ async fn execute(command: &[OsString], revision: i64, event: &Event) -> Outcome 
 /// Reads lines until the end of input; each `watch` runs beside the others.
 async fn interactive(session: &Session) -> Outcome {
     let handles: Rc<RefCell<Vec<Progress>>> = Rc::default();
+    // etcdctl reads no line before a watch is there; we ask for its progress as soon as it is.
+    let is_wanted: Rc<Cell<bool>> = Rc::default();
+    let mut started = 0;
     let mut watches = futures::stream::FuturesUnordered::new();
     let mut lines = lines();
     loop {
@@ -209,13 +212,22 @@ async fn interactive(session: &Session) -> Outcome {
         };
         let words = split_words(&line);
         match words.first().and_then(|word| word.to_str()) {
-            Some("progress") => handles.borrow_mut().retain(Progress::request),
+            Some("progress") => {
+                is_wanted.set(handles.borrow().len() < started);
+                handles.borrow_mut().retain(Progress::request);
+            }
             Some("watch") => {
                 let Some((options, command)) = line_plan(&words, session)? else { continue };
-                let handles = handles.clone();
+                started += 1;
+                let (handles, is_wanted) = (handles.clone(), is_wanted.clone());
                 watches.push(async move {
                     let mut watcher = start(&session.client, options);
-                    let opened = |handle| handles.borrow_mut().push(handle);
+                    let opened = |handle: Progress| {
+                        if is_wanted.take() {
+                            handle.request();
+                        }
+                        handles.borrow_mut().push(handle);
+                    };
                     print_all(&mut watcher, session, &command, opened).await
                 });
             }

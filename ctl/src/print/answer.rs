@@ -70,6 +70,12 @@ pub enum Answer {
         response: pb::AuthRoleGetResponse,
     },
     RoleList(pb::AuthRoleListResponse),
+    /// Of a command that prints plain text under the name `etcdctl`, whatever the format: its lines, and what we give
+    /// programs to read under our own name.
+    Plain {
+        lines: Vec<String>,
+        fields: Vec<(&'static str, serde_json::Value)>,
+    },
     /// Of a snapshot file.
     SnapshotStatus(Status),
     /// Of a snapshot or database file.

@@ -34,6 +34,9 @@ pub(super) fn print(answer: &Answer, hex: bool) -> Option<()> {
             response.perm.iter().for_each(|item| lines.permission(item));
         }
         Answer::RoleList(response) => lines.roles(response),
+        Answer::Plain { fields, .. } => {
+            fields.iter().for_each(|(name, value)| lines.add(name, value));
+        }
         Answer::SnapshotStatus(status) => {
             lines.add("Hash", status.hash);
             lines.add("Revision", status.revision);

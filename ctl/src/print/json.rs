@@ -62,6 +62,10 @@ fn encode(answer: &Answer, hex: bool) -> String {
         }
         Answer::UserList(response) => names(response.header.as_ref(), "users", &response.users),
         Answer::RoleList(response) => names(response.header.as_ref(), "roles", &response.roles),
+        Answer::Plain { fields, .. } => {
+            let fields = fields.iter().map(|(name, value)| format!("\"{name}\":{value}"));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+        }
         Answer::SnapshotStatus(status) => Object::new()
             .always_plain("hash", status.hash)
             .always_plain("revision", status.revision)

@@ -53,6 +53,8 @@ pub struct Printer {
     pub format: Format,
     /// Keys, values and ids in hexadecimal, where the format has that.
     pub hex: bool,
+    /// Called by the name of etcdctl or etcdutl: then plain text stays plain text, as scripts expect.
+    pub is_twin: bool,
 }
 
 impl Printer {
@@ -60,8 +62,14 @@ impl Printer {
     ///
     /// # Errors
     /// An unknown format.
-    pub fn from_flags(flags: &Global) -> Outcome<Printer> {
-        Ok(Printer { format: Format::parse(&flags.write_out)?, hex: flags.hex })
+    pub fn from_flags(flags: &Global, program: &str) -> Outcome<Printer> {
+        let format = Format::parse(&flags.write_out)?;
+        Ok(Printer { format, hex: flags.hex, is_twin: program != crate::PROGRAM })
+    }
+
+    /// Whether plain text too is printed for programs to read.
+    pub fn is_structured(&self) -> bool {
+        matches!(self.format, Format::Json | Format::Fields) && !self.is_twin
     }
 
     /// Prints an answer to stdout.
@@ -69,7 +77,9 @@ impl Printer {
     /// # Errors
     /// The format has no form for it.
     pub fn print(&self, answer: &Answer) -> Outcome {
-        let printed = match self.format {
+        let is_plain = matches!(answer, Answer::Plain { .. });
+        let format = if is_plain && !self.is_structured() { Format::Simple } else { self.format };
+        let printed = match format {
             Format::Simple => simple::print(answer, self.hex),
             Format::Json => json::print(answer, self.hex),
             Format::Fields => fields::print(answer, self.hex),

@@ -37,6 +37,7 @@ pub(super) fn print(answer: &Answer) -> Outcome {
         Answer::Health(_)
         | Answer::Status(_)
         | Answer::HashKv(_)
+        | Answer::Plain { .. }
         | Answer::SnapshotStatus(_)
         | Answer::FileHash(_) => {
             return Err(unsupported(Format::Protobuf));

@@ -58,6 +58,7 @@ pub(super) fn print(answer: &Answer, hex: bool) -> Option<()> {
         Answer::UserList(response) => response.users.iter().for_each(|user| lines.line(user)),
         Answer::RoleList(response) => response.roles.iter().for_each(|role| lines.line(role)),
         Answer::RoleGet { name, response } => lines.role(name, response),
+        Answer::Plain { lines: text, .. } => text.iter().for_each(|line| lines.line(line)),
         Answer::SnapshotStatus(status) => lines.rows(&[snapshot_row(status)]),
         Answer::FileHash(hash) => lines.rows(&[file_hash_row(hash)]),
     }

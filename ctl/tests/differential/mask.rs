@@ -53,6 +53,8 @@ fn line_mask(line: &str) -> String {
         line = "\"TTL\" : <n>".to_owned();
     }
     line = long_numbers(&line);
+    // Ids of fifteen digits are padded in these lines.
+    line = line.replace("Member  <id>", "Member <id>").replace("cluster  <id>", "cluster <id>");
     if let Some(list) = line.strip_prefix("ETCD_INITIAL_CLUSTER=") {
         let mut parts: Vec<&str> = list.trim_matches('"').split(',').collect();
         parts.sort_unstable();

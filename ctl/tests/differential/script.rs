@@ -1,11 +1,12 @@
 //! The scripts: one invocation per line, `#` for comments.
 //!
-//! `[~ | @MS] [NAME=VALUE …] WORDS [<<< INPUT]`: `~` interrupts when output has come and no more follows, `@700` after
-//! 700 ms, where there is no output to wait for; `INPUT` is standard input with `\n`
-//! for line ends. Words may stand in double quotes, in which `\n` is a line end. `$EP` is the endpoint, `$PEER` the
-//! peer URL, `$DIR` a temporary directory, `$1` the first lease granted by the script, `$ID` the last learner added.
+//! `[&] [~ | @MS] [NAME=VALUE …] WORDS [<<< INPUT]`: `~` interrupts when output has come and no more follows, `@700`
+//! after 700 ms, where there is no output to wait for; neighbours that begin with `&` change nothing and run beside each
+//! other; `INPUT` is standard input with `\n` for line ends. Words may stand in double quotes, in which `\n` is a line
+//! end. `$CA`, `$CERT` and `$KEY` are the client's TLS files, `$EP` is the endpoint, `$PEER` the peer URL, `$DIR` a temporary directory, `$1` the first lease granted by the
+//! script, `$ID` the last learner added.
 
-use crate::reference::Server;
+use crate::side::Server;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,9 +18,12 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(8);
 
 /// One line of a script.
+#[derive(Clone)]
 pub struct Invocation {
     /// As written.
     pub line: String,
+    /// It may run beside its neighbours of which the same is said.
+    pub is_beside: bool,
     interrupt: Option<Interrupt>,
     environment: Vec<(String, String)>,
     words: Vec<String>,
@@ -47,6 +51,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// The same with some texts replaced, longest first.
+    pub fn replace(self, texts: &[(&str, &str)]) -> Run {
+        let apply = |bytes: &[u8]| {
+            texts.iter().fold(bytes.to_vec(), |bytes, (from, to)| replace(&bytes, from, to))
+        };
+        let (stdout, stderr) = (apply(&self.stdout), apply(self.stderr.as_bytes()));
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        Run { stdout, stderr, code: self.code }
+    }
+
     /// For the report of a failed test.
     pub fn show(&self) -> String {
         let stdout: String = self.stdout.utf8_chunks().fold(String::new(), |mut out, chunk| {
@@ -56,6 +70,21 @@ impl Run {
         });
         format!("{stdout}[stderr] {}\n[code {:?}]\n", self.stderr, self.code)
     }
+}
+
+fn replace(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(first) = rest.first() {
+        if let Some(tail) = rest.strip_prefix(from.as_bytes()) {
+            out.extend_from_slice(to.as_bytes());
+            rest = tail;
+        } else {
+            out.push(*first);
+            rest = &rest[1..];
+        }
+    }
+    out
 }
 
 /// Reads a script.
@@ -69,13 +98,16 @@ fn parse_line(line: &str) -> Invocation {
     let mut words = split(command);
     let mut invocation = Invocation {
         line: line.to_owned(),
+        is_beside: false,
         interrupt: None,
         environment: Vec::new(),
         words: Vec::new(),
         input: input.trim_start().replace("\\n", "\n"),
     };
     while let Some(word) = words.first() {
-        if word == "~" {
+        if word == "&" {
+            invocation.is_beside = true;
+        } else if word == "~" {
             invocation.interrupt = Some(Interrupt::Quiet);
         } else if let Some(millis) = word.strip_prefix('@') {
             let after = Duration::from_millis(millis.parse().unwrap());
@@ -127,24 +159,39 @@ impl Invocation {
                 .replace("$PEER", &server.peer_url)
                 .replace("$DIR", &folder.display().to_string())
                 .replace("$ID", learner.unwrap_or("0"));
+            if let Some(security) = &server.security {
+                let files = [("$CA", "--cacert"), ("$CERT", "--cert"), ("$KEY", "--key")];
+                word = files
+                    .iter()
+                    .fold(word, |word, (name, flag)| word.replace(name, security.file(flag)));
+            }
             let leases = made.iter().filter_map(|id| id.strip_prefix("lease "));
             for (number, id) in leases.enumerate() {
                 word = word.replace(&format!("${}", number + 1), id);
             }
             word
         };
-        let mut command = Command::new(program);
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        let mut command = interruptible(program);
         // The endpoint comes first, so that a line can give its own.
-        let needs_none = program.ends_with("etcdutl");
-        if !needs_none && !self.names_endpoint() {
+        if !self.names_endpoint() {
             command.args(["--endpoints", &server.endpoint]);
         }
+        let brings_own = self.words.iter().any(|word| word.starts_with("--cacert"));
+        let security = server.security.as_ref().filter(|_| !brings_own);
+        command.args(security.iter().flat_map(|security| &security.client_flags));
         command.args(self.words.iter().map(|word| fill(word)));
         command.envs(self.environment.iter().map(|(name, value)| (name, fill(value))));
         let run = execute(command, &fill(&self.input), self.interrupt);
         note(&run.stdout, made);
         run
+    }
+
+    /// Runs the line with a program that works on files; `$DIR` is where they are.
+    pub fn run_on_files(&self, program: &Path, folder: &Path) -> Run {
+        let mut command = interruptible(program);
+        let folder = folder.display().to_string();
+        command.args(self.words.iter().map(|word| word.replace("$DIR", &folder)));
+        execute(command, &self.input, self.interrupt)
     }
 
     fn names_endpoint(&self) -> bool {
@@ -156,6 +203,14 @@ impl Invocation {
     pub fn has(&self, word: &str) -> bool {
         self.words.iter().any(|own| own == word)
     }
+}
+
+/// A background job of a shell ignores SIGINT, and so would everything it starts; `env` mends that.
+fn interruptible(program: &Path) -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT").arg(program);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    command
 }
 
 fn execute(mut command: Command, input: &str, interrupt: Option<Interrupt>) -> Run {

@@ -135,7 +135,7 @@ fn every_key_answers_while_paused() {
 fn keys_are_browsed() {
     let cluster = Cluster::start(1);
     let terminal = Terminal::open(80, 24);
-    let etcdctl = cluster::program("3.7.1", "etcdctl");
+    let etcdctl = testbed::reference(testbed::Version::V3_7_1, "etcdctl");
     let etcdctl = etcdctl.display();
     let endpoint = cluster.endpoint(0);
     let put = format!("{etcdctl} --endpoints {endpoint} put");

@@ -1,0 +1,97 @@
+//! `--dry-run` and `--guarded`: the plan of a change to the cluster, shown, or made only if nothing speaks against it.
+//! The rules are `quorate_client::plan`'s; without these flags a command does what etcdctl does, unguarded.
+
+use crate::connect::Session;
+use crate::failure::{Failure, Outcome, exit};
+use crate::print::Answer;
+use quorate_client::model::{ClusterSnapshot, Collector, CollectorOptions, Health};
+use quorate_client::plan::{ConfirmedPlan, Plan, PlanError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The two flags.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub struct Guard {
+    /// Show what would be checked and done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Make the change only if every check of the plan holds
+    #[arg(long)]
+    guarded: bool,
+}
+
+impl Guard {
+    /// Looks at the cluster and decides: `None` where the plan was only to be shown.
+    ///
+    /// # Errors
+    /// The cluster cannot be looked at, or a check forbids the change.
+    pub async fn confirm(
+        self,
+        session: &Session,
+        plan: impl FnOnce(&ClusterSnapshot) -> Plan,
+    ) -> Outcome<Option<ConfirmedPlan>> {
+        let cluster = look(session).await;
+        let plan = plan(&cluster);
+        if self.dry_run {
+            show(&plan, session)?;
+            return match plan.is_blocked() {
+                true => Err(Failure::new(exit::ERROR, "the plan is blocked")),
+                false => Ok(None),
+            };
+        }
+        plan.confirm().map(Some).map_err(failure)
+    }
+
+    /// Whether one of the flags was given.
+    pub fn is_wanted(self) -> bool {
+        self.dry_run || self.guarded
+    }
+}
+
+/// Why a plan was not made or not ended.
+pub fn failure(error: PlanError) -> Failure {
+    Failure::new(exit::ERROR, error.to_string())
+}
+
+/// One round of questions to every member: complete, or what is known when the command timeout has passed.
+async fn look(session: &Session) -> Arc<ClusterSnapshot> {
+    let limit = session.flags.command_timeout();
+    let collector = Collector::start(CollectorOptions {
+        config: session.client.config().clone(),
+        interval: limit.max(Duration::from_secs(1)),
+        timeout: limit,
+    });
+    let mut pictures = collector.snapshots();
+    let is_whole = |cluster: &Arc<ClusterSnapshot>| {
+        let is_asked = |health: &Health| !matches!(health, Health::Checking);
+        !cluster.members.is_empty()
+            && cluster.members.iter().all(|member| is_asked(&member.health))
+            && cluster.is_serving.known().is_some()
+    };
+    let whole = tokio::time::timeout(limit, pictures.wait_for(is_whole)).await;
+    if let Ok(Ok(cluster)) = whole {
+        return cluster.clone();
+    }
+    collector.snapshots().borrow().clone()
+}
+
+fn show(plan: &Plan, session: &Session) -> Outcome {
+    let mut lines = vec![format!("Plan: {}", plan.title), String::new(), "Checks".to_owned()];
+    for check in &plan.checks {
+        lines.push(format!("  {:<8} {}: {}", check.verdict.word(), check.wanted, check.found));
+    }
+    lines.push("Steps".to_owned());
+    for (at, step) in plan.steps.iter().enumerate() {
+        lines.push(format!("  {}. {}", at + 1, step.what));
+        lines.push(format!("     {}", step.command));
+    }
+    lines.push("Effects".to_owned());
+    lines.extend(plan.effects.iter().map(|effect| format!("  {effect}")));
+    lines.push(format!("Undo\n  {}", plan.undo));
+    lines.push("Nothing was changed.".to_owned());
+    let whole = serde_json::to_value(plan).unwrap_or_default();
+    let field = |name: &'static str| (name, whole[name].clone());
+    let mut fields: Vec<_> = ["title", "checks", "steps", "effects", "undo"].map(field).to_vec();
+    fields.insert(1, ("blocked", plan.is_blocked().into()));
+    session.printer.print(&Answer::Plain { lines, fields })
+}
