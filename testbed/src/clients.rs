@@ -19,11 +19,13 @@ pub enum Client {
     Go35,
     /// Python's etcd3.
     Python,
+    /// The crate etcd-client.
+    Rust,
 }
 
 impl Client {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Go37, Self::Go35, Self::Python];
+    pub const ALL: [Self; 4] = [Self::Go37, Self::Go35, Self::Python, Self::Rust];
 
     /// For messages and folders.
     pub fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Client {
             Self::Go37 => "go-3.7.1",
             Self::Go35 => "go-3.5.0",
             Self::Python => "python",
+            Self::Rust => "rust",
         }
     }
 
@@ -39,6 +42,7 @@ impl Client {
         let folder = match self {
             Self::Go37 | Self::Go35 => "go",
             Self::Python => "python",
+            Self::Rust => "rust",
         };
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/tests/clients").join(folder)
     }

@@ -28,3 +28,9 @@ fn go_3_5_0() {
 fn python() {
     compare(Client::Python);
 }
+
+/// The crate etcd-client: every call that it offers, the services Lock and Election among them.
+#[test]
+fn rust() {
+    compare(Client::Rust);
+}

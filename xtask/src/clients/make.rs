@@ -14,6 +14,7 @@ pub fn recipe(client: Client) -> &'static str {
     match client {
         Client::Go37 | Client::Go35 => "a Go build of about half a minute",
         Client::Python => "six wheels from PyPI",
+        Client::Rust => "a cargo build of about a minute",
     }
 }
 
@@ -23,6 +24,7 @@ pub fn into(client: Client, folder: &Path) -> Result<()> {
         Client::Go37 => go(client, folder, &[]),
         Client::Go35 => go(client, folder, &["-modfile=old.mod", "-tags=old"]),
         Client::Python => python(client, folder),
+        Client::Rust => rust(client, folder),
     }
 }
 
@@ -45,4 +47,15 @@ fn python(client: Client, folder: &Path) -> Result<()> {
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
     pip.arg("--root-user-action=ignore").arg("--target").arg(folder.join("modules"));
     repo::output(pip.arg("--requirement").arg(folder.join("requirements.txt"))).map(drop)
+}
+
+/// Built apart from the workspace. The library's build asks for `protoc`.
+fn rust(client: Client, folder: &Path) -> Result<()> {
+    // Kept, so that an edit of the program does not build the library anew.
+    let target = repo::cache_dir().join("clients/rust-target");
+    let mut build = repo::cargo();
+    build.current_dir(client.sources()).env("CARGO_TARGET_DIR", &target);
+    repo::run(build.args(["build", "--locked", "--quiet"]))?;
+    fs::copy(target.join("debug/client"), folder.join("client"))?;
+    Ok(())
 }

@@ -13,7 +13,7 @@ struct Need {
     why: &'static str,
 }
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 10] = [
     Need { program: "cc", package: "build-essential", why: "crates with C or assembly in them" },
     Need { program: "git", package: "git", why: "the list of files that the check reads" },
     Need { program: "python3", package: "python3-pip", why: "wheels that carry real etcd" },
@@ -26,6 +26,11 @@ const NEEDS: [Need; 9] = [
         why: "asking a port which TLS versions it speaks",
     },
     Need { program: "curl", package: "curl", why: "HTTP as other people speak it" },
+    Need {
+        program: "protoc",
+        package: "protobuf-compiler",
+        why: "the build of the crate etcd-client, other people's client",
+    },
     Need { program: "rpm", package: "rpm", why: "reading the .rpm as its users do" },
 ];
 

@@ -23,15 +23,16 @@ func (s *suite) url(id uint64) string {
 	panic("a member that is not in the list has answered")
 }
 
-// survive kills a member and writes on; what the watch tells must be what was written.
-func survive(s *suite, client *clientv3.Client, watch clientv3.WatchChan, victim string) string {
+// survive kills a member and writes on; what the watch tells must be what was written. Each check has keys of its own:
+// a watch without a revision may begin before the last delete of another, at a member that is behind.
+func survive(s *suite, client *clientv3.Client, watch clientv3.WatchChan, prefix, victim string) string {
 	session := got(concurrency.NewSession(client, concurrency.WithTTL(30), concurrency.WithContext(s.ctx)))
-	mutex := concurrency.NewMutex(session, "kill/lock")
+	mutex := concurrency.NewMutex(session, prefix+"lock")
 	must(mutex.Lock(s.ctx))
 	write := func(from, to int) {
 		for n := from; n < to; n++ {
 			// A write during the kill may have taken place though its answer was lost: by a create it cannot happen twice.
-			key := fmt.Sprintf("kill/w/%03d", n)
+			key := fmt.Sprintf("%sw/%03d", prefix, n)
 			s.until("a write is answered", func() bool {
 				_, err := client.Txn(s.ctx).If(clientv3.Compare(clientv3.Version(key), "=", 0)).Then(clientv3.OpPut(key, "")).Commit()
 				return err == nil
@@ -41,15 +42,11 @@ func survive(s *suite, client *clientv3.Client, watch clientv3.WatchChan, victim
 	write(0, 20)
 	s.driver.kill(victim)
 	write(20, 40)
-	var keys []string
-	var last int64
-	for _, event := range s.events(watch, 40) {
-		want("forward", event.Kv.ModRevision > last, true)
-		last = event.Kv.ModRevision
-		keys = append(keys, string(event.Kv.Key))
-	}
-	for n, key := range keys {
-		want("event", key, fmt.Sprintf("kill/w/%03d", n))
+	events := s.events(watch, 40)
+	story := toldEvents(events, s.revision())
+	for n, event := range events {
+		want("event of "+story, string(event.Kv.Key), fmt.Sprintf("%sw/%03d", prefix, n))
+		want("order of "+story, n == 0 || event.Kv.ModRevision > events[n-1].Kv.ModRevision, true)
 	}
 	s.until("the lock is asked for", func() bool {
 		answer, err := client.Txn(s.ctx).If(mutex.IsOwner()).Commit()
@@ -60,8 +57,8 @@ func survive(s *suite, client *clientv3.Client, watch clientv3.WatchChan, victim
 	want("events after its return", len(s.events(watch, 10)), 10)
 	s.until("the lock is given back", func() bool { return mutex.Unlock(s.ctx) == nil })
 	must(session.Close())
-	s.clear("kill/")
-	return fmt.Sprint(len(keys), " without a gap")
+	s.clear(prefix)
+	return fmt.Sprint(len(events), " without a gap")
 }
 
 func killWatched(s *suite) string {
@@ -69,9 +66,9 @@ func killWatched(s *suite) string {
 	defer client.Close()
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
-	watch := client.Watch(ctx, "kill/w/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	watch := client.Watch(ctx, "kill/a/w/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
 	created := next(s, watch)
-	return survive(s, client, watch, s.url(created.Header.MemberId))
+	return survive(s, client, watch, "kill/a/", s.url(created.Header.MemberId))
 }
 
 func killLeader(s *suite) string {
@@ -79,7 +76,13 @@ func killLeader(s *suite) string {
 	defer client.Close()
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(s.ctx))
 	defer cancel()
-	watch := client.Watch(ctx, "kill/w/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	watch := client.Watch(ctx, "kill/b/w/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
 	next(s, watch)
-	return survive(s, client, watch, s.url(got(client.Status(s.ctx, s.endpoints[0])).Leader))
+	// A member that has just come back may not know yet.
+	var leader uint64
+	s.until("the leader is known", func() bool {
+		leader = got(client.Status(s.ctx, s.endpoints[0])).Leader
+		return leader != 0
+	})
+	return survive(s, client, watch, "kill/b/", s.url(leader))
 }
