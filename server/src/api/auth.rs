@@ -67,7 +67,10 @@ impl AuthApi {
         if !view.is_enabled() {
             return Err(EtcdError::AuthenticationIsNotEnabled.into());
         }
-        let Some(user) = view.user(name) else { return Err(EtcdError::AuthFailed.into()) };
+        let Some(user) = view.user(name) else {
+            self.context.passwords.verify_nobody(password.to_owned()).await?;
+            return Err(EtcdError::AuthFailed.into());
+        };
         if user.has_no_password() {
             return Err(status::no_password_user());
         }

@@ -2,7 +2,7 @@
 
 use super::status;
 use crate::auth::password::{self, PasswordError};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 use tonic::Status;
 
@@ -17,6 +17,8 @@ pub struct Passwords {
     turns: Arc<Semaphore>,
     /// Work under way or waiting.
     places: Arc<Semaphore>,
+    /// A hash that nobody has; made when it is needed first.
+    nobodys: Arc<OnceLock<String>>,
 }
 
 impl Passwords {
@@ -24,7 +26,7 @@ impl Passwords {
     pub fn new(cost: u32, threads: usize) -> Passwords {
         let turns = Arc::new(Semaphore::new(threads.max(1)));
         let places = Arc::new(Semaphore::new(threads.max(1) + PASSWORDS_WAITING_MAX));
-        Passwords { cost, turns, places }
+        Passwords { cost, turns, places, nobodys: Arc::default() }
     }
 
     /// Hashes a password into bcrypt text.
@@ -44,6 +46,19 @@ impl Passwords {
     /// Too many wait.
     pub async fn verify(&self, password: String, hash: bytes::Bytes) -> Result<bool, Status> {
         self.take_turn(move || password::verify(password.as_bytes(), &hash)).await
+    }
+
+    /// Takes as long as [`Passwords::verify`] does, so that the time of an answer does not tell which users there are.
+    ///
+    /// # Errors
+    /// Too many wait.
+    pub async fn verify_nobody(&self, password: String) -> Result<(), Status> {
+        let (cost, nobodys) = (self.cost, self.nobodys.clone());
+        self.take_turn(move || {
+            let hash = nobodys.get_or_init(|| password::hash(b"", cost).unwrap_or_default());
+            password::verify(password.as_bytes(), hash.as_bytes());
+        })
+        .await
     }
 
     async fn take_turn<T: Send + 'static>(

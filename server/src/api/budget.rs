@@ -48,6 +48,11 @@ impl AnswerBudget {
         }
     }
 
+    /// True for an answer that is not counted.
+    pub fn is_small(bytes: usize) -> bool {
+        bytes < SMALL_BYTES
+    }
+
     /// Waits for the right to read an answer that may be large.
     ///
     /// # Errors
@@ -71,7 +76,7 @@ impl Reading {
     /// # Errors
     /// [`EtcdError::TooManyRequests`] after too long a wait.
     pub async fn share(self, bytes: usize) -> Result<Option<Share>, Status> {
-        if bytes < SMALL_BYTES {
+        if AnswerBudget::is_small(bytes) {
             return Ok(None);
         }
         let units = bytes.div_ceil(UNIT_BYTES).min(self.budget.n_units);

@@ -1,7 +1,7 @@
 //! The KV service (`reference/etcd-api.md`, section 5).
 
 use super::auth_caller::Credentials;
-use super::budget::attach;
+use super::budget::{AnswerBudget, attach};
 use super::checks;
 use super::context::SharedContext;
 use super::status;
@@ -47,8 +47,11 @@ impl KvApi {
             let started = Instant::now();
             let result = store.range(&request);
             self.note_range(started.elapsed(), result.is_ok());
-            let result = result.map_err(|error| status::from_mvcc(&error))?;
-            return Ok(Response::new(self.response(result)));
+            let response = self.response(result.map_err(|error| status::from_mvcc(&error))?);
+            // Few keys may be many bytes: those are read again when there is room, and do not wait for it in memory.
+            if AnswerBudget::is_small(response.encoded_len()) {
+                return Ok(Response::new(response));
+            }
         }
         let reading = self.context.answers.read().await?;
         let started = Instant::now();
@@ -215,8 +218,11 @@ impl Kv for KvApi {
         if super::range_stream::is_sorted_whole(&request) {
             let range = self.read(request).await?;
             self.context.check_unchanged(&caller)?;
-            let answer = RangeStreamResponse { range_response: Some(range.into_inner()) };
-            return Ok(Response::new(Box::pin(tokio_stream::once(Ok(answer)))));
+            // Mapped, because its share of the budget goes with it.
+            return Ok(range.map(|range| -> Self::RangeStreamStream {
+                let answer = RangeStreamResponse { range_response: Some(range) };
+                Box::pin(tokio_stream::once(Ok(answer)))
+            }));
         }
         let stream = super::range_stream::start(&self.context, request, caller);
         Ok(Response::new(Box::pin(stream)))

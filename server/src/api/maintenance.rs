@@ -170,7 +170,7 @@ impl Maintenance for MaintenanceApi {
         request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
         self.context.require_root(&self.context.credentials(&request)).await?;
-        Ok(Response::new(Box::pin(snapshot::start(&self.context))))
+        Ok(Response::new(Box::pin(snapshot::start(&self.context)?)))
     }
 
     async fn move_leader(

@@ -1,18 +1,40 @@
 //! `KV.RangeStream`: one range in chunks of one revision (`reference/etcd-api.md`, section 5.2).
 
-use super::context::SharedContext;
+use super::budget::Share;
+use super::context::{Context, SharedContext};
 use super::status;
 use crate::auth::Caller;
 use crate::mvcc::{RangeChunk, RangeStream};
+use prost::Message;
 use quorate_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use quorate_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, ready};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-/// Chunks that wait for the client.
-const CHUNK_QUEUE: usize = 2;
+/// Chunks that wait for the client, beside the one it is taking.
+const CHUNK_QUEUE: usize = 1;
+
+type Answer = Result<RangeStreamResponse, Status>;
+
+/// Chunks with their shares of the budget; that of the last one is held until the client wants the next.
+struct Chunks {
+    waiting: mpsc::Receiver<(Answer, Option<Share>)>,
+    taken: Option<Share>,
+}
+
+impl Stream for Chunks {
+    type Item = Answer;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Answer>> {
+        self.taken = None;
+        let (answer, share) = ready!(self.waiting.poll_recv(cx)).unzip();
+        self.taken = share.flatten();
+        Poll::Ready(answer)
+    }
+}
 
 /// Begins to stream a range that has been checked, by the rights of `caller`.
 pub fn start(
@@ -27,31 +49,37 @@ pub fn start(
         let mut stream = RangeStream::new(context.state.store(), request, chunk_bytes);
         // The place first: a client that does not read must not hold one of the threads that read for everybody.
         while let Ok(place) = sender.reserve().await {
-            let read = move || (stream.next_chunk(), stream);
-            let chunk = match tokio::task::spawn_blocking(read).await {
-                Ok((chunk, rest)) => {
-                    stream = rest;
-                    chunk
-                }
-                Err(error) => return place.send(Err(Status::internal(error.to_string()))),
+            let (answer, rest) = match next(&context, stream, &caller).await {
+                Ok((Some((answer, share)), rest)) => ((Ok(answer), share), rest),
+                Ok((None, _)) => return,
+                Err(status) => return place.send((Err(status), None)),
             };
-            let answer = match chunk {
-                // A right that went away while the stream ran ends it.
-                Ok(Some(chunk)) => {
-                    let unchanged = context.check_unchanged(&caller).map_err(Status::from);
-                    unchanged.map(|()| response(&context, chunk))
-                }
-                Ok(None) => return,
-                Err(error) => Err(status::from_mvcc(&error)),
-            };
-            let is_end = answer.is_err();
             place.send(answer);
-            if is_end {
-                return;
-            }
+            stream = rest;
         }
     });
-    ReceiverStream::new(receiver)
+    Chunks { waiting: receiver, taken: None }
+}
+
+type Chunk = Option<(RangeStreamResponse, Option<Share>)>;
+
+/// Reads the next chunk off the serving thread.
+async fn next(
+    context: &Context,
+    mut stream: RangeStream,
+    caller: &Caller,
+) -> Result<(Chunk, RangeStream), Status> {
+    let reading = context.answers.read().await?;
+    let read = tokio::task::spawn_blocking(move || (stream.next_chunk(), stream)).await;
+    let (chunk, stream) = read.map_err(|error| Status::internal(error.to_string()))?;
+    let Some(chunk) = chunk.map_err(|error| status::from_mvcc(&error))? else {
+        return Ok((None, stream));
+    };
+    // A right that went away while the stream ran ends it.
+    context.check_unchanged(caller)?;
+    let answer = response(context, chunk);
+    let share = reading.share(answer.encoded_len()).await?;
+    Ok((Some((answer, share)), stream))
 }
 
 /// A target other than the key without an order: etcd sorts ascending, so it answers in one piece.
@@ -78,7 +106,7 @@ pub fn check(request: &RangeRequest) -> Result<(), Status> {
     Ok(())
 }
 
-fn response(context: &SharedContext, chunk: RangeChunk) -> RangeStreamResponse {
+fn response(context: &Context, chunk: RangeChunk) -> RangeStreamResponse {
     let mut range = RangeResponse { kvs: chunk.kvs, ..RangeResponse::default() };
     if let Some(end) = chunk.end {
         range.header = context.header(end.revision);

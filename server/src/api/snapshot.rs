@@ -3,11 +3,15 @@
 //! Nothing is written to disk and memory stays constant however large the state is.
 
 use super::context::{Context, SharedContext};
+use super::status;
 use crate::storage::Image;
 use quorate_proto::etcdserverpb::SnapshotResponse;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -16,11 +20,20 @@ use tonic::Status;
 const BLOB_BYTES: usize = 32 * 1024;
 /// Blobs that wait for the client.
 const BLOB_QUEUE: usize = 16;
+/// Snapshots under way at a time. Each holds a thread and an old view of the state; clients that ask for many and read
+/// none must not take them from everybody else.
+static PLACES: Semaphore = Semaphore::const_new(16);
+/// A client that takes nothing for so long gets no more.
+const STALL_MAX: Duration = Duration::from_secs(300);
 
 /// Begins to stream a snapshot of the state as it is now.
+///
+/// # Errors
+/// Too many others are under way.
 pub fn start(
     context: &SharedContext,
-) -> impl Stream<Item = Result<SnapshotResponse, Status>> + use<> {
+) -> Result<impl Stream<Item = Result<SnapshotResponse, Status>> + use<>, Status> {
+    let place = PLACES.try_acquire().map_err(|_| status::too_many_requests())?;
     let (sender, receiver) = mpsc::channel(BLOB_QUEUE);
     let context = context.clone();
     tokio::task::spawn_blocking(move || {
@@ -34,11 +47,12 @@ pub fn start(
                 timer.stop_and_discard();
                 tracing::warn!(%error, "snapshot was not sent whole");
                 // The client may be the reason and be gone.
-                let _ = sender.blocking_send(Err(Status::unknown(format!("etcdserver: {error}"))));
+                let _ = sender.try_send(Err(Status::unknown(format!("etcdserver: {error}"))));
             }
         }
+        drop(place);
     });
-    ReceiverStream::new(receiver)
+    Ok(ReceiverStream::new(receiver))
 }
 
 fn send_image(
@@ -79,8 +93,18 @@ impl Blobs<'_> {
             blob: blob.into(),
             version: self.version.clone(),
         };
-        let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone");
-        self.sender.blocking_send(Ok(message)).map_err(gone)
+        let sending = async {
+            match self.sender.send_timeout(Ok(message), STALL_MAX).await {
+                Ok(()) => Ok(()),
+                Err(SendTimeoutError::Closed(_)) => {
+                    Err(io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"))
+                }
+                Err(SendTimeoutError::Timeout(_)) => {
+                    Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing"))
+                }
+            }
+        };
+        Handle::current().block_on(sending)
     }
 
     fn finish(mut self) -> io::Result<()> {

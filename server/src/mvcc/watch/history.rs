@@ -37,19 +37,23 @@ pub(super) fn read(
     limits: &WatchLimits,
 ) -> Result<Stretch, MvccError> {
     match range.as_single() {
-        Some(key) => read_key(store, key, from, to, limits.stretch_revisions_max),
+        Some(key) => read_key(store, key, from, to, limits),
         None => read_rows(store, range, from, to, limits),
     }
 }
 
-/// The index knows all revisions of a key, so nothing else is read.
+/// Rows of one key that are read at a time.
+const KEY_ROWS: usize = 16;
+
+/// The index knows all revisions of a key, so nothing else is read; only its rows tell how many bytes they are.
 fn read_key(
     store: &Store,
     key: &Bytes,
     from: i64,
     to: i64,
-    n_max: usize,
+    limits: &WatchLimits,
 ) -> Result<Stretch, MvccError> {
+    let n_max = limits.stretch_revisions_max;
     let mut rows = store.index.rows_between(key, from, to, n_max + 1);
     let mut reached = to;
     if rows.len() > n_max {
@@ -58,16 +62,25 @@ fn read_key(
         rows.retain(|row| row.revision.main < cut);
         reached = cut - 1;
     }
-    let puts = rows.iter().filter(|row| !row.is_tombstone).map(|row| row.revision);
-    let puts: Vec<Revision> = puts.collect();
-    let mut pairs = store.rows.get_many(&puts)?.into_iter();
     let mut collector = Collector::default();
-    for row in rows {
-        let kv = match row.is_tombstone {
-            true => KeyValue { key: key.clone(), ..KeyValue::default() },
-            false => pairs.next().ok_or(MvccError::MissingRow(row.revision))?,
-        };
-        collector.add(row, kv);
+    let mut current = from;
+    for piece in rows.chunks(KEY_ROWS) {
+        let first = piece[0].revision.main;
+        if first != current && collector.is_full(limits) {
+            reached = first - 1;
+            break;
+        }
+        let puts = piece.iter().filter(|row| !row.is_tombstone).map(|row| row.revision);
+        let puts: Vec<Revision> = puts.collect();
+        let mut pairs = store.rows.get_many(&puts)?.into_iter();
+        for row in piece {
+            let kv = match row.is_tombstone {
+                true => KeyValue { key: key.clone(), ..KeyValue::default() },
+                false => pairs.next().ok_or(MvccError::MissingRow(row.revision))?,
+            };
+            current = row.revision.main;
+            collector.add(*row, kv);
+        }
     }
     Ok(Stretch { events: collector.finish(), reached })
 }
