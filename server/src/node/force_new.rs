@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(super) fn remove_others(
     wal_dir: &Path,
     cluster: &ClusterState,
-    peer_urls: &[String],
+    peer_urls: &[impl ToString],
 ) -> Result<()> {
     let options = Options { prepare_ahead: false, ..Options::default() };
     let (mut log, replay) =
@@ -38,7 +38,8 @@ pub(super) fn remove_others(
         }
     }
     ids.extend(cluster.members().iter().map(|member| member.id));
-    let changes = changes(cluster, ids, peer_urls)?;
+    let peer_urls: Vec<String> = peer_urls.iter().map(ToString::to_string).collect();
+    let changes = changes(cluster, ids, &peer_urls)?;
     let (first, last) = (replay.last_index() + 1, replay.last_index() + changes.len() as u64);
     let term = last_term(&replay);
     for (index, change) in (first..).zip(&changes) {

@@ -24,7 +24,6 @@ use crate::metrics::{Metrics, RequestKind};
 use crate::mvcc::watch::WatchThreads;
 use crate::raft::grpc::{GrpcTransport, Identity, peer_service};
 use crate::raft::{Fatal, Raft, RaftConfig, Surroundings};
-use crate::storage::Backend;
 use crate::tasks::{
     AutoCompaction, COMPACTION_QUEUE, CompactorOptions, CorruptionCheck, Inconsistent,
     publish_attributes, spawn_compactor,
@@ -193,7 +192,6 @@ async fn start(
     let login = login::options(&config, SystemClock::shared())?;
     let data_dir = data_dir::open(&config, &tls.dialer()).await?;
     let backend = open_backend(&config, &data_dir.snap_dir, &metrics)?;
-    defragment_at_start(&config, &backend)?;
     let cluster = Arc::new(ClusterState::new(data_dir.cluster_id, data_dir.member_id));
     let clock = SystemClock::shared();
     let (compactions, compaction_queue) = std::sync::mpsc::sync_channel(COMPACTION_QUEUE);
@@ -204,9 +202,8 @@ async fn start(
     applier.observe(Box::new(ApplyTimes::new(metrics.clone(), config.warning_apply_duration)));
     let state = applier.state().clone();
     if config.force_new_cluster {
-        let urls: Vec<String> =
-            config.initial_advertise_peer_urls.iter().map(ToString::to_string).collect();
-        force_new::remove_others(&data_dir.wal_dir, &cluster, &urls)?;
+        let urls = &config.initial_advertise_peer_urls;
+        force_new::remove_others(&data_dir.wal_dir, &cluster, urls)?;
     }
     let (stop, stopping) = watch::channel(false);
     let (compacted_sender, compacted) = watch::channel(state.store().compact_revision());
@@ -253,18 +250,6 @@ async fn start(
         watch_threads,
         login,
     })
-}
-
-/// `--bootstrap-defrag-threshold-megabytes`: only where enough would be gained.
-fn defragment_at_start(config: &Config, backend: &Backend) -> Result<()> {
-    if backend.sizes().total_bytes.saturating_sub(backend.sizes().in_use_bytes)
-        < config.bootstrap_defrag_threshold_bytes
-    {
-        tracing::info!("Skipping defragmentation");
-    } else if config.bootstrap_defrag_threshold_bytes > 0 {
-        backend.defragment().context("failed to defragment")?;
-    }
-    Ok(())
 }
 
 /// Raft's way to other members and to the disk.

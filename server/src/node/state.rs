@@ -45,5 +45,18 @@ pub(super) fn open_backend(
         batch.put(Keyspace::Meta, STORAGE_VERSION_ROW, STORAGE_VERSION);
         backend.write(batch).context("failed to write the state")?;
     }
+    defragment_at_start(config, &backend)?;
     Ok(backend)
+}
+
+/// `--bootstrap-defrag-threshold-megabytes`: only where enough would be gained.
+fn defragment_at_start(config: &Config, backend: &Backend) -> Result<()> {
+    if backend.sizes().total_bytes.saturating_sub(backend.sizes().in_use_bytes)
+        < config.bootstrap_defrag_threshold_bytes
+    {
+        tracing::info!("Skipping defragmentation");
+    } else if config.bootstrap_defrag_threshold_bytes > 0 {
+        backend.defragment().context("failed to defragment")?;
+    }
+    Ok(())
 }
