@@ -68,9 +68,10 @@ impl Credentials {
 }
 
 impl Context {
-    /// The credentials of a request. While authentication is off nobody looks for them.
+    /// The credentials of a request. While authentication is off no token can be good, but a certificate will be as
+    /// soon as this member has applied that it is on: before the request is judged, or while its stream lives.
     pub fn credentials<T>(&self, request: &Request<T>) -> Credentials {
-        if self.state.auth.is_enabled() {
+        if self.state.auth.is_enabled() || self.login.by_certificate {
             Credentials::of(request.metadata(), request.extensions())
         } else {
             Credentials::default()

@@ -104,7 +104,7 @@ func lockLost(s *suite) string {
 	go func() { locked <- second.Lock(s.ctx) }()
 	must(one.Close())
 	must(next(s, locked))
-	answer := got(s.client.Txn(s.ctx).If(first.IsOwner()).Commit())
+	answer := got(s.client.Txn(s.ctx).If(first.IsOwner()).Then(clientv3.OpGet("cl")).Commit())
 	must(second.Unlock(s.ctx))
 	return fmt.Sprint("the first still owns it: ", answer.Succeeded)
 }

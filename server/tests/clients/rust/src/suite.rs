@@ -50,7 +50,20 @@ impl Suite {
 
     /// A client of all members with the certificate of this CommonName.
     pub async fn connect(&self, name: &str, user: Option<(&str, &str)>) -> Result<Client, Error> {
-        connect(&self.arguments, &self.arguments.endpoints, name, user).await
+        let client = connect(&self.arguments, &self.arguments.endpoints, name, user).await?;
+        if user.is_some() {
+            self.settle().await?;
+        }
+        Ok(client)
+    }
+
+    /// Waits until all members have what is committed: one of etcd that is behind knows no token made elsewhere.
+    async fn settle(&self) -> Result<(), Error> {
+        for url in &self.arguments.endpoints {
+            let root = connect(&self.arguments, &[url.clone()], "root", None).await?;
+            root.kv_client().get("none", None).await?;
+        }
+        Ok(())
     }
 
     /// A client of one member.
