@@ -59,6 +59,18 @@ func authSetUp(s *suite) string {
 // byRoot is a client that may do everything, by its certificate.
 func (s *suite) byRoot() *clientv3.Client { return s.connect(s.root, "", "") }
 
+// settle waits until all members have what is committed: one that is behind judges by the rights it knows, and its
+// answer "revision of auth store is old" is for the caller to try again.
+func (s *suite) settle() {
+	for _, endpoint := range s.endpoints {
+		one := *s
+		one.endpoints = []string{endpoint}
+		root := one.byRoot()
+		got(root.Get(s.ctx, "none"))
+		root.Close()
+	}
+}
+
 func authEnabled(s *suite) string {
 	_, nobody := s.client.Get(s.ctx, "au/a")
 	_, wrong := s.tryConnect(s.machine, "alice", "wrong")
@@ -125,19 +137,25 @@ func authChanges(s *suite) string {
 	defer root.Close()
 	got(alice.Put(s.ctx, "au/a", "2"))
 	got(root.RoleRevokePermission(s.ctx, "alice's", "au/", clientv3.GetPrefixRangeEnd("au/")))
+	s.settle()
 	_, lost := alice.Put(s.ctx, "au/a", "3")
 	got(root.RoleGrantPermission(s.ctx, "alice's", "au/", "\x00", clientv3.PermissionType(clientv3.PermReadWrite)))
+	s.settle()
 	got(alice.Put(s.ctx, "zz", "by a right from au/ on"))
 	got(root.UserChangePassword(s.ctx, "alice", "another"))
+	s.settle()
 	_, old := s.tryConnect(s.machine, "alice", "alice's word")
 	fresh := s.connect(s.machine, "alice", "another")
 	defer fresh.Close()
 	got(fresh.Put(s.ctx, "au/a", "4"))
 	got(root.UserRevokeRole(s.ctx, "alice", "alice's"))
+	s.settle()
 	_, roleless := fresh.Get(s.ctx, "au/a")
 	got(root.RoleDelete(s.ctx, "alice's"))
+	s.settle()
 	_, noRole := root.RoleGet(s.ctx, "alice's")
 	got(root.UserDelete(s.ctx, "alice"))
+	s.settle()
 	_, noUser := root.UserGet(s.ctx, "alice")
 	_, last := root.UserDelete(s.ctx, "root")
 	return strings.Join([]string{refused(lost), refused(old), refused(roleless), refused(noRole), refused(noUser), refused(last)}, "; ")
@@ -151,6 +169,7 @@ func authNames(s *suite) string {
 	got(root.UserAddWithOptions(s.ctx, "machine", "", &clientv3.UserAddOptions{NoPassword: true}))
 	_, poor := s.client.Get(s.ctx, "au/a")
 	got(root.UserGrantRole(s.ctx, "machine", "root"))
+	s.settle()
 	got(s.client.Put(s.ctx, "au/a", "5"))
 	status := got(s.client.UserList(s.ctx)).Users
 	return strings.Join([]string{refused(stranger), refused(poor), fmt.Sprint(status)}, "; ")
