@@ -1,4 +1,4 @@
-//! Leases.
+//! What is counted of leases: grants, revocations, renewals and their times to live. Who counts is `tasks` and `api`.
 
 use super::builder::{Builder, Doubling};
 use prometheus::{Histogram, IntCounter};

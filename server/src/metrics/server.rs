@@ -45,12 +45,7 @@ impl ServerMetrics {
     }
 
     pub(super) fn new(b: &Builder<'_>) -> ServerMetrics {
-        let ranges = b.doubling(
-            "etcd_server_range_duration_seconds",
-            "Times of ranges.",
-            &["success"],
-            FAST,
-        );
+        let ranges = range_times(b);
         ServerMetrics {
             has_leader: b.gauge("etcd_server_has_leader", "Whether there is a leader."),
             is_leader: b.gauge("etcd_server_is_leader", "Whether this member leads."),
@@ -116,6 +111,10 @@ impl ServerMetrics {
             range_failed: ranges,
         }
     }
+}
+
+fn range_times(b: &Builder<'_>) -> HistogramVec {
+    b.doubling("etcd_server_range_duration_seconds", "Times of ranges.", &["success"], FAST)
 }
 
 fn apply_times(b: &Builder<'_>) -> KindTimes {

@@ -202,8 +202,7 @@ async fn start(
     applier.observe(Box::new(ApplyTimes::new(metrics.clone(), config.warning_apply_duration)));
     let state = applier.state().clone();
     if config.force_new_cluster {
-        let urls = &config.initial_advertise_peer_urls;
-        force_new::remove_others(&data_dir.wal_dir, &cluster, urls)?;
+        force_new::remove_others(&data_dir.wal_dir, &cluster, &config.initial_advertise_peer_urls)?;
     }
     let (stop, stopping) = watch::channel(false);
     let (compacted_sender, compacted) = watch::channel(state.store().compact_revision());
