@@ -4,8 +4,9 @@
 
 use super::context::Context;
 use super::identity::CertificateName;
+use super::jwt::Jwt;
 use crate::apply::{Judge, Reply};
-use crate::auth::{Caller, Jwt, token_index};
+use crate::auth::{Caller, token_index};
 use futures::future::Either;
 use quorate_proto::errors::EtcdError;
 use quorate_proto::etcdserverpb::InternalRaftRequest;

@@ -1,7 +1,7 @@
 //! bcrypt away from the threads that serve: a few at a time, and not too many that wait.
 
+use super::password::{self, PasswordError};
 use super::status;
-use crate::auth::password::{self, PasswordError};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 use tonic::Status;

@@ -28,6 +28,8 @@ use tonic::{Request, Response, Status, Streaming};
 const NO_WATCHER: i64 = -1;
 /// No more requests are taken while this many messages wait for the client.
 const WAITING_MAX: usize = 1024;
+/// Deliveries that are passed on before the stream listens to anything else again.
+const DELIVERIES_IN_A_ROW: u32 = 16;
 
 type Frames = Pin<Box<dyn Stream<Item = Result<WatchFrame, Status>> + Send>>;
 
@@ -88,6 +90,7 @@ struct Session {
     stop: watch::Receiver<bool>,
     generation: watch::Receiver<u64>,
     is_over: bool,
+    in_a_row: u32,
 }
 
 /// What a stream waits for.
@@ -133,6 +136,7 @@ impl Session {
             stop: context.stop.clone(),
             generation,
             is_over: false,
+            in_a_row: 0,
             context,
         }
     }
@@ -154,15 +158,9 @@ impl Session {
 
     /// Waits for one thing to happen and puts what it says into the outbox.
     async fn step(&mut self) -> Result<(), Status> {
-        let takes_requests = self.has_requests && self.stream.n_waiting() < WAITING_MAX;
-        let happened = tokio::select! {
-            delivery = self.stream.recv() => Happened::Delivery(delivery),
-            request = self.requests.message(), if takes_requests => Happened::Request(request?),
-            _ = self.progress.tick() => Happened::ProgressTick,
-            () = self.rights.changed() => Happened::RightsChanged,
-            () = stopped(&mut self.stop) => Happened::End,
-            // The state was replaced by a snapshot: the client resumes where it was, as after any lost connection.
-            _ = self.generation.changed() => Happened::End,
+        let happened = match self.take_ready() {
+            Some(delivery) => Happened::Delivery(delivery),
+            None => self.wait().await?,
         };
         // Before anything goes out: what was published after a change of rights is shown by the new ones.
         self.rights.refresh(&self.stream).await;
@@ -175,6 +173,28 @@ impl Session {
             Happened::End => return Err(EtcdError::Stopped.into()),
         }
         Ok(())
+    }
+
+    /// A delivery that is there already, so that a busy stream need not listen to everything else each time; now and
+    /// then it must.
+    fn take_ready(&mut self) -> Option<Delivery> {
+        let delivery =
+            (self.in_a_row < DELIVERIES_IN_A_ROW).then(|| self.stream.try_recv()).flatten();
+        self.in_a_row = if delivery.is_some() { self.in_a_row + 1 } else { 0 };
+        delivery
+    }
+
+    async fn wait(&mut self) -> Result<Happened, Status> {
+        let takes_requests = self.has_requests && self.stream.n_waiting() < WAITING_MAX;
+        Ok(tokio::select! {
+            delivery = self.stream.recv() => Happened::Delivery(delivery),
+            request = self.requests.message(), if takes_requests => Happened::Request(request?),
+            _ = self.progress.tick() => Happened::ProgressTick,
+            () = self.rights.changed() => Happened::RightsChanged,
+            () = stopped(&mut self.stop) => Happened::End,
+            // The state was replaced by a snapshot: the client resumes where it was, as after any lost connection.
+            _ = self.generation.changed() => Happened::End,
+        })
     }
 
     async fn take(&mut self, request: WatchRequest) {

@@ -1,7 +1,7 @@
-//! The room against naive models: merged intervals, random histories, tokens, passwords.
+//! The room against naive models: merged intervals, random histories, tokens.
 
 use super::view::{Access, AuthView, Caller, ROOT};
-use super::{AuthStore, KeySet, Loader, Refusal, SimpleTokens, password, token_index};
+use super::{AuthStore, KeySet, Loader, Refusal, SimpleTokens, token_index};
 use crate::clock::ManualClock;
 use crate::storage::{Batch, Keyspace, Row};
 use bytes::Bytes;
@@ -196,10 +196,10 @@ fn naive_check(rows: &Rows, caller: &str, access: Access, key: &Bytes, end: &Byt
     let mut grants = Vec::new();
     for role in user.roles.iter().filter_map(|role| row(Keyspace::AuthRoles, role)) {
         for permission in authpb::Role::decode(role.clone()).unwrap().key_permission {
-            let fits = match (permission.perm_type, access) {
-                (0, Access::Read) | (1, Access::Write) | (2, _) => true,
-                _ => false,
-            };
+            let fits = matches!(
+                (permission.perm_type, access),
+                (0, Access::Read) | (1, Access::Write) | (2, _)
+            );
             if fits {
                 grants.push((permission.key, permission.range_end));
             }
@@ -357,28 +357,6 @@ fn token_indexes() {
     {
         assert_eq!(token_index(strange), None, "{strange:?}");
     }
-}
-
-/// Hashes made by Go fit, ours read like Go's, and length is judged as Go judges it.
-#[test]
-fn passwords_are_gos() {
-    // From golang.org/x/crypto/bcrypt's own tests.
-    let go = b"$2a$10$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga";
-    assert!(password::verify(b"allmine", go));
-    assert!(!password::verify(b"allmin", go));
-    assert!(
-        !password::verify(b"", b"")
-            && !password::verify(b"x", b"\xff")
-            && !password::verify(b"x", b"$2a$")
-    );
-    let ours = password::hash("ünïcode".as_bytes(), password::COST_MIN).unwrap();
-    assert!(ours.starts_with("$2a$04$") && ours.len() == 60, "{ours}");
-    assert!(password::verify("ünïcode".as_bytes(), ours.as_bytes()));
-    let longest = password::hash(&[b'x'; 72], password::COST_MIN).unwrap();
-    assert!(password::verify(&[b'x'; 72], longest.as_bytes()));
-    assert!(!password::verify(&[b'x'; 71], longest.as_bytes()));
-    let error = password::hash(&[b'x'; 73], password::COST_MIN).unwrap_err();
-    assert_eq!(error.to_string(), "bcrypt: password length exceeds 72 bytes");
 }
 
 /// Every permission type opens what it says, and an unknown one opens nothing.

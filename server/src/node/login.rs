@@ -1,8 +1,9 @@
 //! How callers of this member prove who they are: from flags and key files to what the doors use.
 
 use super::error::{Context as _, Result};
-use crate::api::{LoginOptions, Passwords, TokenKind};
-use crate::auth::{Jwt, JwtOptions, password};
+use crate::api::{
+    COST_DEFAULT, COST_MAX, COST_MIN, Jwt, JwtOptions, LoginOptions, Passwords, TokenKind,
+};
 use crate::clock::SharedClock;
 use crate::config::{AuthToken, Config};
 use std::path::PathBuf;
@@ -36,17 +37,16 @@ pub fn options(config: &Config, clock: SharedClock) -> Result<LoginOptions> {
 /// What hashes and checks passwords, on so many threads. As etcd does, it takes the default for a cost that bcrypt does
 /// not have.
 pub fn passwords(config: &Config, threads: usize) -> Passwords {
-    let (min, max) = (password::COST_MIN, password::COST_MAX);
     let mut cost = config.bcrypt_cost;
-    if !(min..=max).contains(&cost) {
+    if !(COST_MIN..=COST_MAX).contains(&cost) {
         tracing::warn!(
-            min_cost = min,
-            max_cost = max,
-            default_cost = password::COST_DEFAULT,
+            min_cost = COST_MIN,
+            max_cost = COST_MAX,
+            default_cost = COST_DEFAULT,
             given_cost = cost,
             "use default bcrypt cost instead of the invalid given cost"
         );
-        cost = password::COST_DEFAULT;
+        cost = COST_DEFAULT;
     }
     Passwords::new(cost, threads)
 }

@@ -219,3 +219,38 @@ async fn auth_answers_equal_those_of_etcd() {
     assert!(pair.ask(("root", Call::Auth(UserList))).await.contains("invalid auth token"));
     pair.finish(150);
 }
+
+/// Whatever is sent as a token, in either header and in bytes that are no text, is no user, and the member stays up.
+#[tokio::test]
+async fn strange_tokens_are_nobodys() {
+    use rand::Rng as _;
+    let mut pair = Pair::start(&[]).await;
+    for call in [add_user("root", "rootpw"), Call::Auth(GrantRole("root", "root"))] {
+        pair.ask((NOBODY, call)).await;
+    }
+    pair.ask_all(auth(NOBODY, vec![Enable])).await;
+    pair.login("root", "rootpw").await;
+    let (ours, _) = pair.caller("root");
+    let mut random = rand::rng();
+    for n in 0..300 {
+        let bytes: Vec<u8> = (0..random.random_range(0..64))
+            .map(|_| match random.random_range(0..4) {
+                0 => b'.',
+                1 => random.random_range(b'0'..=b'9'),
+                2 => random.random_range(b'a'..=b'z'),
+                _ => random.random_range(0x80..=0xff),
+            })
+            .collect();
+        let Ok(value) = tonic::metadata::MetadataValue::try_from(bytes.as_slice()) else {
+            continue;
+        };
+        let mut request = tonic::Request::new(pb::AuthUserListRequest {});
+        let name = if n % 2 == 0 { "token" } else { "authorization" };
+        request.metadata_mut().insert(name, value);
+        // A number of an entry that never was is waited for; nobody needs to.
+        request.set_timeout(std::time::Duration::from_millis(500));
+        assert!(pair.ours.auth().user_list(request).await.is_err(), "{bytes:?}");
+    }
+    assert!(ours.call(Call::Auth(UserList)).await.contains("root"));
+    pair.finish(3);
+}

@@ -13,7 +13,7 @@ const USERS: [&str; 8] =
     [NOBODY, STRANGER, NONSENSE, "root", "reader", "writer", "mixed", "nothing"];
 
 /// Intervals inside, outside, across, open, backwards and just beside what is granted.
-const INTERVALS: [(&str, &str); 20] = [
+const INTERVALS: [(&str, &str); 21] = [
     ("a", ""),
     ("b", ""),
     ("bzz", ""),
@@ -31,6 +31,8 @@ const INTERVALS: [(&str, &str); 20] = [
     ("k", ""),
     ("k", "k\0"),
     ("k", "l"),
+    // GHSA-xg4h-6gfc-h4m8: from a granted key on without end.
+    ("k", "\0"),
     ("m", "q"),
     ("p", "\0"),
     ("z", ""),
@@ -245,4 +247,59 @@ async fn everything_else_is_guarded_as_by_etcd() {
     }
     pair.ask(alarm(2)).await;
     pair.finish(300);
+}
+
+/// The published vulnerabilities of 2026 that concern permissions, tried as attacks (`reference/users-wishes.md`,
+/// section 4): each is refused, whatever etcd says.
+#[tokio::test]
+async fn published_vulnerabilities_are_closed() {
+    let mut pair = ready().await;
+    pair.ask_all(grant_leases()).await;
+    let nested = |op: Op| {
+        Call::Txn(txn(vec![], vec![Op::RequestTxn(txn(vec![], vec![op], vec![]))], vec![]))
+    };
+    let get = |key: &str, end: &str| Op::RequestRange(range(key, end));
+    let set = |key: &str| Op::RequestPut(put_request(key));
+    let previous = Op::RequestPut(pb::PutRequest { prev_kv: true, ..put_request("a") });
+    let leased = Op::RequestPut(pb::PutRequest { lease: 52, ..put_request("a") });
+    let from_k = RequestUnion::CreateRequest(pb::WatchCreateRequest {
+        key: b("k"),
+        range_end: b("\0"),
+        ..Default::default()
+    });
+    let (nobody, denied) = ("etcdserver: user name is empty", "etcdserver: permission denied");
+    let attacks: Vec<(&'static str, Call, &str)> = vec![
+        // GHSA-q8m4-xhhv-38mg: calls that nobody was asked a name for.
+        (NOBODY, Call::MemberList(false), nobody),
+        (NOBODY, Call::Alarm(pb::AlarmRequest::default()), nobody),
+        (NOBODY, Call::Alarm(pb::AlarmRequest { action: 2, member_id: 0, alarm: 1 }), nobody),
+        (NOBODY, Call::Grant(pb::LeaseGrantRequest { ttl: 10, id: 70 }), nobody),
+        (NOBODY, Call::Revoke(pb::LeaseRevokeRequest { id: 50 }), nobody),
+        (NOBODY, Call::KeepAlive(50), nobody),
+        (NOBODY, Call::TimeToLive(pb::LeaseTimeToLiveRequest { id: 50, keys: false }), nobody),
+        (NOBODY, Call::Leases, nobody),
+        (NOBODY, Call::Compact(pb::CompactionRequest { revision: 2, physical: false }), nobody),
+        (NOBODY, Call::Snapshot, nobody),
+        (NOBODY, Call::Defragment, nobody),
+        (NOBODY, Call::Hash, nobody),
+        (NOBODY, Call::Downgrade(pb::DowngradeRequest { action: 2, version: "".into() }), nobody),
+        // GHSA-rfx7-8w68-q57q: a transaction inside a transaction.
+        ("reader", nested(get("z", "")), denied),
+        ("reader", nested(get("a", "\0")), denied),
+        ("writer", nested(set("z")), denied),
+        // CVE-2026-44283: the value before, and somebody else's lease, by way of a transaction.
+        ("writer", Call::Txn(txn(vec![], vec![previous.clone()], vec![])), denied),
+        ("writer", nested(previous), denied),
+        ("writer", Call::Txn(txn(vec![], vec![leased.clone()], vec![])), denied),
+        ("writer", nested(leased), denied),
+        // GHSA-xg4h-6gfc-h4m8: a right to one key, used for all after it.
+        ("mixed", Call::Watch(vec![pb::WatchRequest { request_union: Some(from_k) }], 1), denied),
+        ("mixed", Call::Range(range("k", "\0")), denied),
+        ("mixed", Call::RangeStream(range("k", "\0")), denied),
+    ];
+    for (who, call, refusal) in attacks {
+        let answer = pair.ask((who, call.clone())).await;
+        assert!(answer.contains(refusal), "{who:?} {call:?}: {answer}");
+    }
+    pair.finish(20);
 }

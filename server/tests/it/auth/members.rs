@@ -86,6 +86,11 @@ async fn a_token_is_good_at_all_members() {
     }
     ask(&root, grant("r", Readwrite, "k", "")).await;
     let before = auth_revision(&first).await;
+    let url = &members.cluster.client_urls()[0];
+    let limit = std::time::Duration::from_secs(30);
+    let page = quorate_client::http_get(&Default::default(), url, "/metrics", limit).await.unwrap();
+    let line = format!("etcd_debugging_auth_revision {before}\n");
+    assert!(page.text().contains(&line), "no {line}");
     members.crash();
     for n in 0..3 {
         let wire = members.wire(n).await;

@@ -4,7 +4,7 @@
 //! (`etcd:server/auth/jwt.go`). The cryptography is that of the TLS library. Times beyond `exp` and `nbf` are not looked at,
 //! nor is who made the token, as in etcd.
 
-use super::view::Caller;
+use crate::auth::Caller;
 use crate::clock::SharedClock;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -21,6 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What `--auth-token=jwt,…` says, files read.
@@ -67,13 +68,13 @@ enum Signer {
     Rsa(&'static dyn RsaEncoding, Box<RsaKeyPair>),
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    Hmac(hmac::Key),
+    Hmac(Arc<hmac::Key>),
 }
 
 /// What judges signatures.
 enum Verifier {
     Public(ParsedPublicKey),
-    Hmac(hmac::Key),
+    Hmac(Arc<hmac::Key>),
 }
 
 /// Makes and judges signed tokens.
@@ -131,7 +132,7 @@ impl Jwt {
         let JwtOptions { method, public_key, private_key, ttl } = options;
         if let Some(algorithm) = hmac_algorithm(&method) {
             let secret = private_key.filter(|key| !key.is_empty()).ok_or(JwtError::MissingKey)?;
-            let key = hmac::Key::new(algorithm, &secret);
+            let key = Arc::new(hmac::Key::new(algorithm, &secret));
             let (signer, verifier) = (Some(Signer::Hmac(key.clone())), Verifier::Hmac(key));
             return Ok(Jwt { method, signer, verifier, ttl, clock });
         }

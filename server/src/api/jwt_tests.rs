@@ -1,6 +1,6 @@
 //! Signed tokens of every method: made, judged, changed, over, of another key. Beside etcd they stand in `tests/it`.
 
-use super::{Jwt, JwtError, JwtOptions};
+use super::jwt::{Jwt, JwtError, JwtOptions};
 use crate::clock::ManualClock;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;

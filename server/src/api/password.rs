@@ -39,3 +39,26 @@ pub fn verify(password: &[u8], hash: &[u8]) -> bool {
     std::str::from_utf8(hash)
         .is_ok_and(|hash| bcrypt::verify(password, hash).is_ok_and(|fits| fits))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hashes made by Go fit, ours read like Go's, and length is judged as Go judges it.
+    #[test]
+    fn passwords_are_gos() {
+        // From golang.org/x/crypto/bcrypt's own tests.
+        let go = b"$2a$10$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga";
+        assert!(verify(b"allmine", go));
+        assert!(!verify(b"allmin", go));
+        assert!(!verify(b"", b"") && !verify(b"x", b"\xff") && !verify(b"x", b"$2a$"));
+        let ours = hash("ünïcode".as_bytes(), COST_MIN).unwrap();
+        assert!(ours.starts_with("$2a$04$") && ours.len() == 60, "{ours}");
+        assert!(verify("ünïcode".as_bytes(), ours.as_bytes()));
+        let longest = hash(&[b'x'; 72], COST_MIN).unwrap();
+        assert!(verify(&[b'x'; 72], longest.as_bytes()));
+        assert!(!verify(&[b'x'; 71], longest.as_bytes()));
+        let error = hash(&[b'x'; 73], COST_MIN).unwrap_err();
+        assert_eq!(error.to_string(), "bcrypt: password length exceeds 72 bytes");
+    }
+}
