@@ -212,3 +212,46 @@ impl Context {
         super::context::done(self.propose_as(credentials, request).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(headers: &[(&'static str, &[u8])], certificate: Option<&str>) -> Credentials {
+        let mut map = http::HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, http::HeaderValue::from_bytes(value).unwrap());
+        }
+        let mut extensions = Extensions::new();
+        if let Some(name) = certificate {
+            extensions.insert(CertificateName(name.into()));
+        }
+        Credentials::of(&MetadataMap::from_headers(map), &extensions)
+    }
+
+    /// `token` before `authorization`, one `Bearer ` cut, and bytes that are no text stay a token that nobody holds.
+    #[test]
+    fn tokens_are_found() {
+        let token = |headers: &[(&'static str, &[u8])]| credentials(headers, None).token;
+        assert_eq!(token(&[]), None);
+        assert_eq!(token(&[("token", b"a.1")]).as_deref(), Some("a.1"));
+        assert_eq!(token(&[("authorization", b"Bearer a.1")]).as_deref(), Some("a.1"));
+        assert_eq!(token(&[("authorization", b"a.1")]).as_deref(), Some("a.1"));
+        let both: &[(&'static str, &[u8])] = &[("authorization", b"b.2"), ("token", b"a.1")];
+        assert_eq!(token(both).as_deref(), Some("a.1"));
+        assert_eq!(token(&[("token", b"Bearer Bearer x")]).as_deref(), Some("Bearer x"));
+        assert_eq!(token(&[("token", b"\xff\xfe")]).as_deref(), Some(""));
+        assert!(!format!("{:?}", credentials(&[("token", b"secret.1")], None)).contains("secret"));
+    }
+
+    /// A certificate speaks for the client, but not for what the gateway forwards.
+    #[test]
+    fn certificates_are_found() {
+        let name = |headers: &[(&'static str, &[u8])]| {
+            credentials(headers, Some("alice")).certificate.map(|name| name.to_string())
+        };
+        assert_eq!(name(&[]).as_deref(), Some("alice"));
+        assert_eq!(name(&[("grpcgateway-accept", b"*/*")]), None);
+        assert_eq!(credentials(&[], None).certificate, None);
+    }
+}

@@ -201,7 +201,7 @@ impl Session {
         match request.request_union {
             Some(RequestUnion::CreateRequest(create)) => {
                 if let Err(reason) = self.create(&create).await {
-                    self.refuse(reason);
+                    self.refuse(reason).await;
                 }
             }
             Some(RequestUnion::CancelRequest(cancel)) => {
@@ -223,9 +223,10 @@ impl Session {
         self.stream.create(create).map(|_| ()).map_err(refused)
     }
 
-    fn refuse(&mut self, cancel_reason: String) {
+    async fn refuse(&mut self, cancel_reason: String) {
         // What earlier requests have caused comes first.
         while let Some(delivery) = self.stream.try_recv() {
+            self.rights.refresh(&self.stream).await;
             self.deliver(delivery);
         }
         let response = WatchResponse {
