@@ -9,6 +9,7 @@ use crate::go::{format_duration, format_size, io_text};
 use crate::print::Answer;
 use crate::progress::{Progress, Unit};
 use crate::terminal::log;
+use quorate_client::ClientError;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -107,8 +108,14 @@ async fn save(target: &Path, endpoint: &str, session: &Session) -> Outcome<(Stri
 
 async fn receive(part: &Part, endpoint: &str, session: &Session) -> Outcome<(String, u64)> {
     log("info", "fetching snapshot", &[("endpoint", endpoint)]);
-    let failed =
-        |error: quorate_client::ClientError| Failure::from(error).with_code(exit::INTERRUPTED);
+    // etcdctl shows the errors of this stream with their gRPC code, etcd's own ones too.
+    let failed = |error: ClientError| match &error {
+        ClientError::Server { status, .. } => {
+            let (code, text) = (status.code(), status.message());
+            interrupted(format!("rpc error: code = {code:?} desc = {text}"))
+        }
+        _ => Failure::from(error).with_code(exit::INTERRUPTED),
+    };
     let mut stream = session.client.maintenance().snapshot().await.map_err(failed)?;
     let mut progress = Progress::new("saving", Unit::Bytes);
     while let Some(chunk) = stream.next().await.map_err(failed)? {

@@ -12,18 +12,12 @@ fn help(program: &Path, path: &[String]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Words that begin a line of a list, each followed by its description.
-fn listed(help: &str, accept: impl Fn(&str) -> bool) -> BTreeSet<String> {
-    let is_entry = |line: &&str| line.starts_with([' ', '\t']);
-    let words = help.lines().filter(is_entry).flat_map(|line| line.split_whitespace().take(2));
-    words
-        .filter(|word| accept(word))
-        .map(|word| word.split('[').next().unwrap().to_owned())
-        .collect()
-}
-
+/// The long flags that begin a line, after their short form where they have one.
 fn flags(help: &str) -> BTreeSet<String> {
-    listed(help, |word| word.starts_with("--") && word.len() > 2)
+    let entries = help.lines().filter(|line| line.trim_start().starts_with('-'));
+    let words = entries.flat_map(|line| line.split_whitespace().take(2));
+    let names = words.filter(|word| word.starts_with("--") && !word.starts_with("---"));
+    names.filter_map(|word| word.split(['[', '=']).next()).map(str::to_owned).collect()
 }
 
 /// The commands below one: lines of a name and its description.
@@ -45,10 +39,8 @@ fn walk(theirs: &Path, ours: &Path, path: &[String], missing: &mut Vec<String>) 
     let (their_help, our_help) = (help(theirs, path), help(ours, path));
     let known = flags(&our_help);
     // Flags of every command are hidden in our help; `options` has them.
-    let everywhere = match path {
-        [] => flags(&help(ours, &["options".to_owned()])),
-        _ => flags(their_help.split("Global Flags").nth(1).unwrap_or_default()),
-    };
+    let mut everywhere = flags(&help(ours, &["options".to_owned()]));
+    everywhere.extend(flags(their_help.split("Global Flags").nth(1).unwrap_or_default()));
     let own = their_help.split("Global Flags").next().unwrap_or_default();
     let wanted = flags(own).into_iter().filter(|flag| !everywhere.contains(flag));
     missing.extend(

@@ -1,6 +1,7 @@
 //! Guarded plans against a real cluster of three: shown, made, refused.
 
 use super::{ctl, json, says, start};
+use std::time::{Duration, Instant};
 
 /// A dry run shows the plan and changes nothing; the guarded run makes it, the leader last; with a member dead it is
 /// refused before anything is done.
@@ -43,7 +44,7 @@ fn members_change_by_plan() {
     assert_eq!(plan["steps"][0]["action"], "add_member", "{plan}");
     let list = |base: &[&str]| json(&[base, &["member", "list"]].concat());
     assert_eq!(list(&base)["members"].as_array().unwrap().len(), 3);
-    let added = says(&[&base[..], &add, &["--guarded"]].concat());
+    let added = add_when_ready(&[&base[..], &add, &["--guarded"]].concat());
     assert!(added.contains("added as learner to cluster"), "{added}");
     assert!(added.contains("ETCD_NAME=\"n4\""), "{added}");
     // One change at a time: the learner has not started yet.
@@ -59,6 +60,20 @@ fn members_change_by_plan() {
     let text = String::from_utf8_lossy(&refused.stderr);
     assert!(text.contains("remove the dead member first"), "{text}");
     assert_eq!(list(&base)["members"].as_array().unwrap().len(), 3);
+}
+
+/// A cluster takes no member before all have been connected for five seconds (`etcdserver: unhealthy cluster`).
+fn add_when_ready(words: &[&str]) -> String {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let output = ctl(words);
+        if output.status.success() {
+            return String::from_utf8(output.stdout).unwrap();
+        }
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("unhealthy cluster") && Instant::now() < deadline, "{text}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// Leadership moves to the member named, whichever endpoints were given.
