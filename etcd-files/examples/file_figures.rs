@@ -41,7 +41,10 @@ fn measured<T>(name: &str, bytes: u64, work: impl FnOnce() -> T) -> T {
     result
 }
 
-fn rows(image: &mut dyn FnMut(&[u8], &[u8]) -> io::Result<()>, n: u64) -> io::Result<()> {
+/// Takes a row: its key and its value.
+type Sink<'a> = dyn FnMut(&[u8], &[u8]) -> io::Result<()> + 'a;
+
+fn rows(image: &mut Sink<'_>, n: u64) -> io::Result<()> {
     let mut value = vec![b'v'; VALUE_BYTES];
     for main in 2..n + 2 {
         let key = Revision { main: main as i64, sub: 0 }.encode();

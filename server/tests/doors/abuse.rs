@@ -225,7 +225,7 @@ fn other_content_types_are_turned_away() {
     for program in [ours(), etcd()] {
         let kind = if program == ours() { "ours" } else { "etcd" };
         let member = plain(&program, folder.path(), kind, &[]);
-        let flags = vec!["-sS", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}"];
+        let flags = ["-sS", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}"];
         let url = format!("http://127.0.0.1:{}{RANGE}", member.client);
         let args = [&flags[..], &["-H", "content-type: text/plain", "-d", "x", &url]].concat();
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();

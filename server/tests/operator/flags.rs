@@ -97,12 +97,15 @@ fn wrong_command_lines_end_as_etcds_do() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), REFUSED.len(), wrong.join("\n"));
 }
 
+/// Arguments, and variables beside them.
+type Start<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+
 /// Variables are refused as etcd refuses them: beside their flag, and with a value of the wrong shape.
 #[test]
 fn wrong_variables_end_as_etcds_do() {
     let folder = tempfile::tempdir().unwrap();
     let etcd = reference(Version::V3_7_1, "etcd");
-    let cases: [(&[&str], &[(&str, &str)]); 3] = [
+    let cases: [Start<'_>; 3] = [
         (&["--name=y"], &[("ETCD_NAME", "x")]),
         (&[], &[("ETCD_SNAPSHOT_COUNT", "x")]),
         (&["--name=q"], &[("ETCD_CONFIG_FILE", "/nonexistent"), ("ETCD_NAME", "z")]),
