@@ -8,8 +8,24 @@ use testbed::{Client, Version, reference};
 
 use super::stage::{self, Told};
 
+/// Tries on fresh clusters. The programs talk to all three members, and one may lag behind what another has
+/// acknowledged: now and then a check fails of that, on etcd's side too. What is wrong is wrong in every try.
+const TRIES: usize = 3;
+
 /// Fails unless every check of the program succeeds on both, with the same words.
 pub fn compare(client: Client) {
+    for _ in 1..TRIES {
+        match try_once(client) {
+            Ok(()) => return,
+            Err(report) => println!("once more after:\n{report}"),
+        }
+    }
+    if let Err(report) = try_once(client) {
+        panic!("{report}");
+    }
+}
+
+fn try_once(client: Client) -> Result<(), String> {
     let etcd = reference(Version::V3_7_1, "etcd");
     let ours = Path::new(env!("CARGO_BIN_EXE_quorate-server"));
     let (theirs, ours) = thread::scope(|scope| {
@@ -19,10 +35,16 @@ pub fn compare(client: Client) {
     });
     let differences = differences(&ours, &theirs);
     let name = client.name();
-    assert!(differences.is_empty(), "{name}:\n{}\n{}", differences.join("\n"), ours.end());
-    assert!(theirs.lines.iter().all(|line| line.starts_with("ok ")), "{name}: {theirs:?}");
-    assert!(ours.is_success && theirs.is_success, "{name}: {ours:?}");
+    if !differences.is_empty() {
+        return Err(format!("{name}:\n{}\n{}", differences.join("\n"), ours.end()));
+    }
+    let is_good =
+        |told: &Told| told.is_success && told.lines.iter().all(|line| line.starts_with("ok "));
+    if !is_good(&theirs) || !is_good(&ours) {
+        return Err(format!("{name}: {ours:?}\n{theirs:?}"));
+    }
     println!("{name}: {} checks, equal to etcd's", ours.lines.len());
+    Ok(())
 }
 
 fn differences(ours: &Told, theirs: &Told) -> Vec<String> {
