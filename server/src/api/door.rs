@@ -15,6 +15,7 @@ use super::leaderless::Leaderless;
 use super::methods::{METHODS, Shape};
 use super::pages;
 use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use quorate_proto::errors::EtcdError;
 use std::collections::HashMap;
@@ -27,6 +28,10 @@ use tonic::Status;
 use tower::Service;
 
 use super::services::{GRPC_OVERHEAD_BYTES, Services};
+
+/// Bytes of a refused request that are read before the refusal is sent, and the longest time for them.
+const DRAINED_MAX: usize = 64 << 10;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// What is known of a method at run time.
 #[derive(Debug)]
@@ -186,6 +191,9 @@ impl Inner {
         }
         let is_method = self.methods.contains_key(request.uri().path());
         if let Some(page) = pages::refused_here(&request, serves, is_method) {
+            // A client that still sends takes an early answer for a broken stream. What does not fit is its own affair.
+            let rest = Limited::new(request.into_body(), DRAINED_MAX).collect();
+            drop(tokio::time::timeout(DRAIN_TIME, rest).await);
             return page.map(DoorBody::page);
         }
         if serves == Serves::Metrics {
