@@ -37,6 +37,18 @@ pub struct Sizes {
     pub in_use_bytes: u64,
 }
 
+/// An engine makes its file this large, in bytes, before it holds anything to speak of: pages ahead of need, and the room
+/// in which it rearranges them.
+const FILE_FLOOR_BYTES: u64 = 2 * 1024 * 1024;
+
+impl Sizes {
+    /// What counts against a quota, in bytes: the whole file, free pages included, as with etcd. A file that is no larger
+    /// than an empty one counts by what is in it, so that a quota of a few pages is a quota too.
+    pub fn quota_bytes(&self) -> u64 {
+        if self.total_bytes > FILE_FLOOR_BYTES { self.total_bytes } else { self.in_use_bytes }
+    }
+}
+
 /// See the module.
 pub struct Backend {
     pub(super) shared: Arc<Shared>,

@@ -3,7 +3,7 @@
 use super::context::{Context, SharedContext};
 use super::forward::{self, ForwardKind};
 use super::status;
-use crate::cluster::{ChangeCheck, ConfChangeContext, Member, check_change, to_wire};
+use crate::cluster::{ChangeCheck, ConfChangeContext, Link, Member, check_change, to_wire};
 use crate::raft::ProposeError;
 use futures::future::BoxFuture;
 use prost::Message;
@@ -48,13 +48,17 @@ impl ClusterApi {
 }
 
 fn check(context: &Context, change: &ChangeCheck<'_>) -> Result<(), EtcdError> {
-    let is_connected = |id: u64| context.raft.is_connected_for(id, CONNECTED_TIME);
-    check_change(
-        &context.state.cluster,
-        change,
-        context.limits.strict_reconfig_check,
-        &is_connected,
-    )
+    let is_connected_for = |id: u64, time| context.raft.is_connected_for(id, time);
+    let link = |id: u64| {
+        if is_connected_for(id, CONNECTED_TIME) {
+            Link::Lasting
+        } else if is_connected_for(id, Duration::ZERO) {
+            Link::New
+        } else {
+            Link::Down
+        }
+    };
+    check_change(&context.state.cluster, change, context.limits.strict_reconfig_check, &link)
 }
 
 async fn propose(

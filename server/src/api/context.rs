@@ -159,7 +159,7 @@ impl Context {
         if quota <= 0 {
             return Ok(());
         }
-        let size = self.state.backend.sizes().total_bytes;
+        let size = self.state.backend.sizes().quota_bytes();
         if size.saturating_add(cost as u64) < quota.unsigned_abs() {
             return Ok(());
         }

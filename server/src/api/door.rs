@@ -10,6 +10,7 @@ use super::budget::Share;
 use super::call_counters::CallCounters;
 use super::context::SharedContext;
 use super::gateway::{Calls, Gateway, SchemaError};
+use super::http2_debug;
 use super::identity::CertificateName;
 use super::leaderless::Leaderless;
 use super::methods::{METHODS, Shape};
@@ -130,6 +131,7 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 
     /// Sorts the call at once and leaves a small future: a large one is copied on its way to the heap.
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        http2_debug::show(&request);
         let inner = Arc::clone(&self.inner);
         let (serves, is_tls) = (self.serves, self.is_tls);
         if let Some(name) = &self.certificate_name {

@@ -28,7 +28,7 @@ use std::time::Duration;
 pub struct JwtOptions {
     /// `sign-method`: RS256 … HS512.
     pub method: String,
-    /// Content of `pub-key`: PEM.
+    /// Content of `pub-key`: PEM, a key or a certificate of it.
     pub public_key: Option<Vec<u8>>,
     /// Content of `priv-key`: PEM, or the secret itself for HS*.
     pub private_key: Option<Vec<u8>>,
@@ -333,7 +333,14 @@ fn public(
     pem: &[u8],
 ) -> Result<ParsedPublicKey, JwtError> {
     let bad = |reason: &'static str| JwtError::BadKey("public", method.to_owned(), reason);
-    let (_, der) = block(pem, &["PUBLIC KEY", "RSA PUBLIC KEY"])
-        .ok_or_else(|| bad("it has no PUBLIC KEY block"))?;
-    ParsedPublicKey::new(verification, der).map_err(|_| bad("it is of another kind"))
+    let (label, der) = block(pem, &["PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE"])
+        .ok_or_else(|| bad("it has no PUBLIC KEY or CERTIFICATE block"))?;
+    let key = if label == "CERTIFICATE" {
+        let parsed = x509_parser::parse_x509_certificate(&der);
+        let (_, certificate) = parsed.map_err(|_| bad("its certificate cannot be read"))?;
+        ParsedPublicKey::new(verification, certificate.public_key().raw)
+    } else {
+        ParsedPublicKey::new(verification, der)
+    };
+    key.map_err(|_| bad("it is of another kind"))
 }

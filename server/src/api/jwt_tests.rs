@@ -69,6 +69,27 @@ fn jwt_at(
     Jwt::new(options, clock)
 }
 
+/// A certificate is a public key too: many give the server's own pair. One of another pair is refused.
+#[test]
+fn certificates_are_public_keys() {
+    let certificate = |pair: &rcgen::KeyPair| {
+        let parameters = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap();
+        parameters.self_signed(pair).unwrap().pem().into_bytes()
+    };
+    for (method, algorithm) in
+        [("RS256", &rcgen::PKCS_RSA_SHA256), ("ES256", &rcgen::PKCS_ECDSA_P256_SHA256)]
+    {
+        let pair = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        let other = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        let private = pair.serialize_pem().into_bytes();
+        let signer = jwt(method, Some(&private), Some(&certificate(&pair))).unwrap();
+        let judge = jwt(method, None, Some(&certificate(&pair))).unwrap();
+        assert!(judge.verify(&signer.sign("a", 1).unwrap()).is_some(), "{method}");
+        let mismatch = jwt(method, Some(&private), Some(&certificate(&other)));
+        assert!(matches!(mismatch, Err(JwtError::Mismatch)), "{method}");
+    }
+}
+
 /// Every method signs and judges with both halves, judges with the public one alone, and makes its own public half of
 /// the private one.
 #[test]

@@ -20,6 +20,7 @@ mod election;
 mod forward;
 mod gateway;
 mod health;
+mod http2_debug;
 mod identity;
 mod jwt;
 #[cfg(test)]

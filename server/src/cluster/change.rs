@@ -36,8 +36,18 @@ pub enum ChangeCheck<'a> {
     },
 }
 
-/// Checks a change. `connected` says whether a member has been connected for the required time (the local member
-/// counts as connected); `strict` is `--strict-reconfig-check`.
+/// How the member that is asked hears another one. Itself it always hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Not at all.
+    Down,
+    /// For less than the time that a change demands.
+    New,
+    /// For that time or longer.
+    Lasting,
+}
+
+/// Checks a change. `link` says how a member is connected; `strict` is `--strict-reconfig-check`.
 ///
 /// # Errors
 /// The first of etcd's objections.
@@ -45,7 +55,7 @@ pub fn check_change(
     cluster: &ClusterState,
     change: &ChangeCheck<'_>,
     strict: bool,
-    connected: &dyn Fn(u64) -> bool,
+    link: &dyn Fn(u64) -> Link,
 ) -> Result<(), EtcdError> {
     let members = cluster.members();
     let voters: Vec<&Member> =
@@ -56,7 +66,7 @@ pub fn check_change(
                 return Err(EtcdError::MemberBadUrls);
             }
             if strict {
-                check_add(&voters, *is_learner, connected)?;
+                check_add(&voters, *is_learner, link)?;
             }
             if members.iter().any(|m| shares_url(&m.peer_urls, peer_urls)) {
                 return Err(EtcdError::PeerUrlExists);
@@ -71,11 +81,7 @@ pub fn check_change(
             let Some(member) = members.iter().find(|m| m.id == *id) else {
                 return Err(EtcdError::MemberNotFound);
             };
-            if strict && !member.is_learner {
-                check_remove(&voters, member, connected)
-            } else {
-                Ok(())
-            }
+            if strict && !member.is_learner { check_remove(&voters, member, link) } else { Ok(()) }
         }
         ChangeCheck::Update { id, peer_urls } => {
             if !members.iter().any(|m| m.id == *id) {
@@ -123,7 +129,7 @@ fn check_started(voters: &[&Member], added: usize) -> Result<(), EtcdError> {
 fn check_add(
     voters: &[&Member],
     is_learner: bool,
-    connected: &dyn Fn(u64) -> bool,
+    link: &dyn Fn(u64) -> Link,
 ) -> Result<(), EtcdError> {
     if !is_learner {
         check_started(voters, 1)?;
@@ -131,14 +137,14 @@ fn check_add(
     if voters.len() == 1 {
         return Ok(());
     }
-    let alive = voters.iter().filter(|m| connected(m.id)).count();
+    let alive = voters.iter().filter(|m| link(m.id) == Link::Lasting).count();
     if alive < quorum(voters.len() + 1) { Err(EtcdError::UnhealthyCluster) } else { Ok(()) }
 }
 
 fn check_remove(
     voters: &[&Member],
     leaving: &Member,
-    connected: &dyn Fn(u64) -> bool,
+    link: &dyn Fn(u64) -> Link,
 ) -> Result<(), EtcdError> {
     let rest: Vec<_> = voters.iter().filter(|m| m.id != leaving.id).collect();
     let started = rest.iter().filter(|m| is_started(m)).count();
@@ -146,10 +152,10 @@ fn check_remove(
         return Err(EtcdError::MemberNotEnoughStarted);
     }
     // A member that is down takes nothing away from the quorum that is there.
-    if !connected(leaving.id) {
+    if link(leaving.id) == Link::Down {
         return Ok(());
     }
-    let alive = rest.iter().filter(|m| connected(m.id)).count();
+    let alive = rest.iter().filter(|m| link(m.id) == Link::Lasting).count();
     if alive < quorum(rest.len()) { Err(EtcdError::UnhealthyCluster) } else { Ok(()) }
 }
 
@@ -176,7 +182,7 @@ mod tests {
     #[test]
     fn unstarted_members_block_an_add() {
         let urls = vec!["http://127.0.0.1:9".to_owned()];
-        let all = |_: u64| true;
+        let all = |_: u64| Link::Lasting;
         assert_eq!(check_change(&cluster(&[true]), &add(&urls), true, &all), Ok(()));
         let two = cluster(&[true, false]);
         assert_eq!(
@@ -191,14 +197,14 @@ mod tests {
     fn connections_count() {
         let urls = vec!["http://127.0.0.1:9".to_owned()];
         let three = cluster(&[true, true, true]);
-        let two_alive = |id: u64| id != 3;
+        let two_alive = |id: u64| if id == 3 { Link::Down } else { Link::Lasting };
         assert_eq!(
             check_change(&three, &add(&urls), true, &two_alive),
             Err(EtcdError::UnhealthyCluster)
         );
         let remove = |id| ChangeCheck::Remove { id };
         assert_eq!(check_change(&three, &remove(3), true, &two_alive), Ok(()));
-        let one_alive = |id: u64| id == 1;
+        let one_alive = |id: u64| if id == 1 { Link::Lasting } else { Link::Down };
         assert_eq!(
             check_change(&three, &remove(1), true, &one_alive),
             Err(EtcdError::UnhealthyCluster)
@@ -209,13 +215,24 @@ mod tests {
         );
     }
 
+    /// Members that have only just been connected are no dead ones: nobody may leave yet.
+    #[test]
+    fn new_connections_block_a_removal() {
+        let three = cluster(&[true, true, true]);
+        let just_started = |id: u64| if id == 1 { Link::Lasting } else { Link::New };
+        for id in 1..=3 {
+            let answer = check_change(&three, &ChangeCheck::Remove { id }, true, &just_started);
+            assert_eq!(answer, Err(EtcdError::UnhealthyCluster), "member {id}");
+        }
+    }
+
     /// The last member cannot be removed: nothing would be left to vote.
     #[test]
     fn the_last_member_stays() {
         let one = cluster(&[true]);
         let remove = ChangeCheck::Remove { id: 1 };
         assert_eq!(
-            check_change(&one, &remove, true, &|_| true),
+            check_change(&one, &remove, true, &|_| Link::Lasting),
             Err(EtcdError::MemberNotEnoughStarted)
         );
     }
@@ -224,7 +241,7 @@ mod tests {
     #[test]
     fn urls_learners_and_promotions() {
         let three = cluster(&[true, true, true]);
-        let all = |_: u64| true;
+        let all = |_: u64| Link::Lasting;
         let taken = vec!["http://127.0.0.1:2381".to_owned()];
         assert_eq!(check_change(&three, &add(&taken), true, &all), Err(EtcdError::PeerUrlExists));
         let update = ChangeCheck::Update { id: 1, peer_urls: &taken };

@@ -6,7 +6,7 @@ mod change;
 mod member;
 mod state;
 
-pub use change::{ChangeCheck, check_change};
+pub use change::{ChangeCheck, Link, check_change};
 pub use member::{
     ConfChangeContext, Member, is_started, member_row_key, peer_urls_are_valid, to_wire,
 };

@@ -44,7 +44,7 @@ impl SpaceKeeper {
                 continue;
             }
             let sizes = self.state.backend.sizes();
-            if self.is_well_below(sizes.total_bytes) {
+            if self.is_well_below(sizes.quota_bytes()) {
                 let since = *free_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= self.disarm_after {
                     self.disarm().await;
