@@ -149,19 +149,30 @@ impl CorruptionCheck {
 
     /// Returns the newest revision at which all members were found alike.
     async fn compare_compactions(&self, checked: i64) -> i64 {
-        let hashes = self.state.store().compact_hashes();
-        for own in hashes.iter().rev().filter(|hash| hash.hash_revision > checked) {
+        let mut hashes = self.state.store().compact_hashes();
+        hashes.retain(|hash| hash.hash_revision > checked);
+        let (mut n_checked, mut alike) = (0, None);
+        for own in hashes.iter().rev() {
+            n_checked += 1;
             let answers = self.ask(own.hash_revision).await;
-            if !self.judge(own, &answers).await {
-                return checked;
+            let is_same = self.judge(own, &answers).await;
+            let n_comparable = answers.iter().filter(|(_, hash)| is_comparable(own, hash)).count();
+            if is_same && n_comparable == self.others().len() {
+                alike = Some(own.hash_revision);
             }
-            let n_alike = answers.iter().filter(|(_, hash)| is_comparable(own, hash)).count();
-            if n_alike == self.others().len() {
-                tracing::info!(revision = own.hash_revision, "finished compaction hash check");
-                return own.hash_revision;
+            // A member that was down, or stopped within a compaction, has no hash of it: an older one may tell.
+            if !is_same || alike.is_some() {
+                break;
             }
         }
-        checked
+        if n_checked > 0 {
+            tracing::info!(
+                number_of_hashes_checked = n_checked,
+                revision = alike,
+                "finished compaction hash check"
+            );
+        }
+        alike.unwrap_or(checked)
     }
 
     /// Raises alarms for those that are in the minority; false where there was a difference.
