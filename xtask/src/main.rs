@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod clients;
 mod demo;
+mod etcd_suites;
 mod fuzz;
 mod package;
 mod reference;
@@ -39,6 +40,8 @@ enum Command {
     Clients(clients::Options),
     /// The whole product on this machine, with the dashboard; leaves nothing behind
     Demo(demo::Options),
+    /// etcd's own black-box tests, from a checkout of its source, against Quorate's programs
+    EtcdSuites(etcd_suites::Options),
     /// Writes docs/flags.md from the server's tables
     Flags,
     /// The coverage-guided fuzzers over the readers of etcd's files
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Clients(options) => clients::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::EtcdSuites(options) => etcd_suites::run(&options),
         Command::Flags => check::write_flag_page(),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Package(options) => package::run(&options),

@@ -33,10 +33,9 @@ const GATES: &[Gate] = &[
     alpha("PriorityRequest", false),
 ];
 /// Gates of parts that Quorate does not have, or has always on.
-const WITHOUT_EFFECT: [&str; 5] = [
+const WITHOUT_EFFECT: [&str; 4] = [
     "TxnModeWriteWithSharedBuffer",
     "LeaseCheckpointPersist",
-    "SetMemberLocalAddr",
     "FastLeaseKeepAlive",
     "PriorityRequest",
 ];

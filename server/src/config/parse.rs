@@ -278,6 +278,10 @@ pub(super) fn old_spelling_text(old: &OldSpelling) -> String {
     }
 }
 
+/// What `--v2-deprecation` may say; it has no effect.
+const V2_PHASES: [&str; 4] =
+    ["write-only", "write-only-skip-check", "write-only-drop-data", "gone"];
+
 /// What Go's flag package would refuse before anything is looked at.
 fn check_shape(
     name: &'static str,
@@ -288,6 +292,9 @@ fn check_shape(
     let expected = match (name, kind) {
         ("initial-cluster-state", _) if !matches!(value, "new" | "existing") => "new or existing",
         ("discovery-fallback", _) if !matches!(value, "exit" | "proxy") => "exit",
+        ("v2-deprecation", _) if !value.split(',').all(|it| V2_PHASES.contains(&it)) => {
+            return Err(shape_error(name, value, source, &format!("invalid value {value:?}")));
+        }
         (_, Kind::Switch) if !is_true(value) && !is_false(value) => "true or false",
         (_, Kind::Count) if value.parse::<u64>().is_err() => "a whole number",
         (_, Kind::Size) if value.parse::<i64>().is_err() => "a whole number",
@@ -296,15 +303,20 @@ fn check_shape(
         }
         _ => return Ok(()),
     };
+    Err(shape_error(name, value, source, &format!("{expected} is needed")))
+}
+
+/// In the words of Go's flag package, with its one dash.
+fn shape_error(name: &'static str, value: &str, source: Source, reason: &str) -> ConfigError {
     let said = match source {
         Source::Environment => variable(name),
-        _ => format!("flag --{name}"),
+        _ => format!("flag -{name}"),
     };
-    let text = format!("invalid value {value:?} for {said}: {expected} is needed");
-    Err(match source {
+    let text = format!("invalid value {value:?} for {said}: {reason}");
+    match source {
         Source::Flag => ConfigError::Syntax(format!("{text}. See quorate-server --help.")),
         _ => ConfigError::Contradiction(text),
-    })
+    }
 }
 
 fn is_false(value: &str) -> bool {
@@ -438,6 +450,7 @@ mod tests {
             "--pre-vote=x",
             "--initial-cluster-state=old",
             "--discovery-fallback=x",
+            "--v2-deprecation=not-yet",
         ] {
             assert_eq!(serve(&[flag], &[]).unwrap_err().exit_code(), 2, "{flag}");
         }

@@ -28,7 +28,7 @@ impl Reader<'_> {
     pub(super) fn shape_error(&self, flag: &'static str, reason: String) -> ConfigError {
         match self.0.get(flag) {
             Some((value, Source::Flag)) => {
-                ConfigError::Syntax(format!("invalid value {value:?} for flag --{flag}: {reason}"))
+                ConfigError::Syntax(format!("invalid value {value:?} for flag -{flag}: {reason}"))
             }
             _ => ConfigError::Contradiction(format!("invalid --{flag}: {reason}")),
         }

@@ -5,13 +5,16 @@
 
 use super::error::{Context as _, Result, refuse};
 use crate::config::DiscoveryService;
+use crate::tls::{DialError, Pair, UnverifiedDialer};
+use hyper_util::rt::TokioIo;
 use quorate_etcd_files::datadir::{InitialCluster, InitialUrls};
 use quorate_proto::etcdserverpb::auth_client::AuthClient;
 use quorate_proto::etcdserverpb::kv_client::KvClient;
 use quorate_proto::etcdserverpb::{AuthenticateRequest, PutRequest, RangeRequest};
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 use tonic::{Request, Status};
 
 /// Time between two looks at the registry.
@@ -74,28 +77,59 @@ pub(super) async fn initial_cluster(
 }
 
 fn connect(service: &DiscoveryService) -> Result<Channel> {
-    if service.skips_tls_verify {
-        refuse!(
-            "--discovery-insecure-skip-tls-verify is not supported by Quorate. Give the service's CA with \
-             --discovery-cacert."
-        );
+    let is_tls = |url: &str| url.starts_with("https://") || !service.is_insecure_transport;
+    if service.skips_tls_verify && service.endpoints.iter().any(|url| is_tls(url)) {
+        return connect_unverified(service);
     }
     let mut endpoints = Vec::new();
     for url in &service.endpoints {
-        let url = if url.contains("://") { url.clone() } else { format!("http://{url}") };
-        let endpoint = Endpoint::from_shared(url.clone())
-            .with_context(|| format!("--discovery-endpoints {url}"))?
-            .connect_timeout(service.dial_timeout)
-            .timeout(service.request_timeout)
-            .http2_keep_alive_interval(service.keepalive_time)
-            .keep_alive_timeout(service.keepalive_timeout);
-        endpoints.push(if url.starts_with("https://") || !service.is_insecure_transport {
+        let endpoint = endpoint(service, url)?;
+        endpoints.push(if is_tls(url) {
             endpoint.tls_config(tls(service)?).context("TLS of the discovery service")?
         } else {
             endpoint
         });
     }
     Ok(Channel::balance_list(endpoints.into_iter()))
+}
+
+fn endpoint(service: &DiscoveryService, url: &str) -> Result<Endpoint> {
+    let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let endpoint = Endpoint::from_shared(url.clone())
+        .with_context(|| format!("--discovery-endpoints {url}"))?
+        .connect_timeout(service.dial_timeout)
+        .timeout(service.request_timeout)
+        .http2_keep_alive_interval(service.keepalive_time)
+        .keep_alive_timeout(service.keepalive_timeout);
+    Ok(endpoint)
+}
+
+/// A channel to the first endpoint that answers, whoever it is.
+fn connect_unverified(service: &DiscoveryService) -> Result<Channel> {
+    tracing::warn!("--discovery-insecure-skip-tls-verify: the discovery service is not verified");
+    let pair = match (&service.cert, &service.key) {
+        (Some(cert), Some(key)) => Some(Pair { cert: cert.clone(), key: key.clone() }),
+        _ => None,
+    };
+    let dialer = UnverifiedDialer::new(pair.as_ref()).context("TLS of the discovery service")?;
+    let address = |url: &String| url.split_once("://").map_or(url.as_str(), |it| it.1).to_owned();
+    let addresses: Arc<[String]> = service.endpoints.iter().map(address).collect();
+    let limit = service.dial_timeout;
+    let connect = tower::service_fn(move |_: Uri| {
+        let (dialer, addresses) = (dialer.clone(), Arc::clone(&addresses));
+        async move {
+            let mut refused = DialError::Late(limit);
+            for address in addresses.iter() {
+                match dialer.dial(address, limit).await {
+                    Ok(socket) => return Ok(TokioIo::new(socket)),
+                    Err(error) => refused = error,
+                }
+            }
+            Err(refused)
+        }
+    });
+    // TLS is spoken below.
+    Ok(endpoint(service, "http://discovery")?.connect_with_connector_lazy(connect))
 }
 
 fn tls(service: &DiscoveryService) -> Result<ClientTlsConfig> {

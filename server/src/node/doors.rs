@@ -8,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::tls::{
     Acceptor, Allowed, Pair, TlsDialer, TlsKeeper, TlsOptions, Version, make_self_signed,
 };
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ const PING_MIN_DEFAULT: Duration = Duration::from_secs(300);
 pub(super) struct Tls {
     pub(super) client: Option<Arc<TlsKeeper>>,
     pub(super) peer: Option<Arc<TlsKeeper>>,
+    /// The address that peers are called from, where it is not the system's choice.
+    source: Option<IpAddr>,
 }
 
 impl Tls {
@@ -52,13 +55,32 @@ impl Tls {
             let pair = pair(&security.peer, &folder, &hosts, security.self_signed_years)?;
             peer = Some(keeper("peer", &security.peer, security, pair, metrics)?);
         }
-        Ok(Tls { client, peer })
+        Ok(Tls { client, peer, source: source(config) })
     }
 
     /// How peers are called.
     pub(super) fn dialer(&self) -> TlsDialer {
-        TlsDialer::new(self.peer.clone())
+        TlsDialer::new(self.peer.clone()).calling_from(self.source)
     }
+}
+
+/// The address that peers are called from: the first advertised one that others can see, with the gate
+/// `SetMemberLocalAddr`; else the system's choice. A member whose certificate names one address of several needs it.
+fn source(config: &Config) -> Option<IpAddr> {
+    if !config.feature_gates.is_on("SetMemberLocalAddr") {
+        return None;
+    }
+    let urls = &config.initial_advertise_peer_urls;
+    let hosts = urls.iter().filter_map(ListenUrl::host_and_port).map(|(host, _)| host);
+    let mut addresses = hosts.filter_map(|host| host.parse::<IpAddr>().ok());
+    let source = addresses.find(|it| !it.is_loopback() && !it.is_unspecified());
+    match source {
+        Some(address) => tracing::info!(%address, "setting member local address"),
+        None => tracing::warn!(
+            "unable to set a member local address due to lack of suitable local addresses"
+        ),
+    }
+    source
 }
 
 fn hosts<'a>(urls: impl Iterator<Item = &'a ListenUrl>) -> Vec<String> {

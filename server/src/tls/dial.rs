@@ -4,9 +4,11 @@ use super::accept::Socket;
 use super::keeper::TlsKeeper;
 use super::refusal;
 use rustls::pki_types::ServerName;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 /// Why no connection was made.
@@ -32,6 +34,8 @@ pub enum DialError {
 #[derive(Clone, Debug, Default)]
 pub struct TlsDialer {
     tls: Option<Arc<TlsKeeper>>,
+    /// The address to call from, where it is not the system's business.
+    source: Option<IpAddr>,
 }
 
 /// Where a URL leads.
@@ -44,7 +48,12 @@ enum Target<'a> {
 impl TlsDialer {
     /// A dialer; without TLS it refuses `https` and `unixs`.
     pub fn new(tls: Option<Arc<TlsKeeper>>) -> TlsDialer {
-        TlsDialer { tls }
+        TlsDialer { tls, source: None }
+    }
+
+    /// The dialer that calls from this address, since peers may compare it with the certificate.
+    pub fn calling_from(self, source: Option<IpAddr>) -> TlsDialer {
+        TlsDialer { source, ..self }
     }
 
     /// Opens a connection over which `protocol` (`h2` or `http/1.1`) will be spoken.
@@ -94,7 +103,7 @@ impl TlsDialer {
         let (target, tls) = self.target(url)?;
         let socket: Socket = match target {
             Target::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.map_err(refused)?;
+                let stream = tcp(address, self.source).await.map_err(refused)?;
                 stream.set_nodelay(true).map_err(refused)?;
                 Box::new(stream)
             }
@@ -120,7 +129,46 @@ impl TlsDialer {
     }
 }
 
-fn host_of(address: &str) -> &str {
+async fn tcp(address: &str, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(address).await };
+    let mut refused = io::Error::other(format!("{address} has no address of the kind of {source}"));
+    for to in lookup_host(address).await? {
+        if to.is_ipv4() != source.is_ipv4() {
+            continue;
+        }
+        let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind(SocketAddr::new(source, 0))?;
+        match socket.connect(to).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+/// The host of `host:port`, without the brackets of an IPv6 address.
+pub(super) fn host_of(address: &str) -> &str {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     host.trim_start_matches('[').trim_end_matches(']')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// Who is called sees the address that was asked for.
+    #[tokio::test]
+    async fn calls_come_from_the_source() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let source: IpAddr = "127.0.0.2".parse().unwrap();
+        let dialer = TlsDialer::default().calling_from(Some(source));
+        let limit = Duration::from_secs(30);
+        let (called, dialled) = tokio::join!(listener.accept(), dialer.dial(&url, b"h2", limit));
+        assert_eq!(called.unwrap().1.ip(), source);
+        dialled.unwrap();
+        let other = TlsDialer::default().calling_from(Some("::1".parse().unwrap()));
+        assert!(other.dial(&url, b"h2", limit).await.is_err(), "no address of that kind");
+    }
 }

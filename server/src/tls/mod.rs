@@ -14,6 +14,7 @@ mod refusal;
 mod revocation;
 mod self_signed;
 mod suites;
+mod unverified;
 mod verify;
 
 pub use accept::{Acceptor, Admitted, Peek, Socket};
@@ -22,3 +23,4 @@ pub use error::TlsError;
 pub use keeper::TlsKeeper;
 pub use options::{Allowed, Pair, TlsOptions, Version};
 pub use self_signed::make_self_signed;
+pub use unverified::UnverifiedDialer;

@@ -59,6 +59,33 @@ async fn members_meet_at_etcd() {
     discover(&service, &folder.path().join("members")).await;
 }
 
+/// A service with a certificate that nobody signed is good enough where a flag says so.
+#[tokio::test]
+async fn an_unverified_service_is_taken_on_demand() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("127.0.0.1:{}", free_ports(1).unwrap()[0]);
+    let (plain, secure) = (format!("http://{address}"), format!("https://{address}"));
+    let flags = [
+        format!("--listen-client-urls={plain},{secure}"),
+        format!("--advertise-client-urls={plain}"),
+        "--auto-tls".to_owned(),
+    ];
+    let mut service = lone(Path::new(SERVER), &folder.path().join("service"), "service", &flags);
+    service.process.start().unwrap();
+    service.process.wait_ready(PATIENCE).unwrap();
+    let caller = Caller::to(&plain).await;
+    caller.put("/_etcd/registry/tok/_config/size", "1").await.unwrap();
+    let flags = [
+        format!("--discovery-endpoints={secure}"),
+        "--discovery-token=tok".to_owned(),
+        "--discovery-insecure-transport=false".to_owned(),
+        "--discovery-insecure-skip-tls-verify".to_owned(),
+    ];
+    let mut member = lone(Path::new(SERVER), folder.path(), "a", &flags);
+    member.process.start().unwrap();
+    member.process.wait_ready(PATIENCE).unwrap();
+}
+
 /// The discovery service is Quorate, and etcd members meet Quorate's there: one registry, one form of its rows.
 #[tokio::test]
 async fn members_meet_at_quorate() {
