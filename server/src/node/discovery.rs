@@ -3,7 +3,7 @@
 //!
 //! Source: `etcd:server/etcdserver/api/v3discovery/discovery.go`. Where etcd watches, this looks twice a second.
 
-use super::error::{Context as _, Result, refuse};
+use super::error::{Context as _, Result};
 use crate::config::DiscoveryService;
 use crate::tls::{DialError, Pair, UnverifiedDialer};
 use hyper_util::rt::TokioIo;
