@@ -105,7 +105,9 @@ fn a_stopped_quorate_member_is_defragmented() {
     assert!(text.contains("in use: stop the server"), "{text}");
     cluster.members[0].process.stop(LIMIT).unwrap();
     let done = defrag("10s");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{text}");
+    assert!(text.contains("finished defragmenting directory"), "{text}");
     cluster.members[0].process.start().unwrap();
     cluster.members[0].process.wait_ready(LIMIT).unwrap();
     assert_eq!(live_hash(&url), hash);
