@@ -5,7 +5,6 @@ use crate::cluster::{Member, member_row_key};
 use crate::raft::{AppliedState, Fatal, StoredMembership};
 use crate::storage::{AppliedMark, Backend, Keyspace, PRIVATE_META_PREFIX};
 use quorate_etcd_files::bbolt::Database;
-use std::io;
 use std::path::Path;
 
 use super::member::MEMBERSHIP_ROW;
@@ -21,14 +20,7 @@ pub(super) fn install(backend: &Backend, state: &AppliedState, file: &Path) -> R
     let membership =
         (!state.membership.membership.members.is_empty()).then(|| state.membership.encode());
     let database = Database::open(file).map_err(Fatal::new)?;
-    replace(backend, &database, membership, Vec::new(), &|_, _| false, state.mark.clone())?;
-    match std::fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(%error, file = %file.display(), "a received snapshot stays behind; remove it");
-        }
-        _ => {}
-    }
-    Ok(())
+    replace(backend, &database, membership, Vec::new(), &|_, _| false, state.mark.clone())
 }
 
 /// What is known of a database of etcd's beside its rows.

@@ -250,7 +250,7 @@ async fn receive(
     let image = Image::File { path: path.clone(), membership };
     let snapshot = CoreSnapshot { meta, snapshot: image };
     let answer = core.install_full_snapshot(vote, snapshot).await;
-    // Where the machine did not move it, or openraft had no use for it, the file is still there.
+    // Installed or of no use. Left-overs are removed at start at the latest.
     let _ = disk.remove_file(&path);
     let answer = answer.map_err(|_| stopped())?;
     tracing::info!(index = last.index, "applied snapshot");

@@ -161,7 +161,12 @@ impl Wire {
             Call::Revoke(request) => text(self.lease().lease_revoke(self.request(request)).await),
             Call::KeepAlive(id) => self.keep_alive(id).await,
             Call::TimeToLive(request) => {
-                text(self.lease().lease_time_to_live(self.request(request)).await)
+                let mut answer = self.lease().lease_time_to_live(self.request(request)).await;
+                // etcd lists them as its map gives them, each time in another order.
+                if let Ok(answer) = &mut answer {
+                    answer.get_mut().keys.sort_unstable();
+                }
+                text(answer)
             }
             Call::Leases => {
                 text(self.lease().lease_leases(self.request(pb::LeaseLeasesRequest {})).await)
