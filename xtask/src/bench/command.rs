@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::case::{Case, Work};
 use super::drive::{Sample, drive, preload};
 use super::fanout::fan_out;
+use super::operation::leader_first;
 use super::report::{Memory, Record, Report, Subject};
 use crate::{reference, repo};
 use testbed::{Cluster, Plan, Process, Usage, free_ports};
@@ -133,7 +134,7 @@ impl Bench<'_> {
         let (members, folder) = (self.members, folder.path());
         let plan = Plan { program, members, folder, extra: &extra };
         let mut cluster = Cluster::start(&plan)?;
-        let urls = cluster.client_urls();
+        let urls = leader_first(cluster.client_urls()).await?;
         preload(&urls).await.context("loading the keys that gets read")?;
         for &case in self.cases {
             let cpu = || Ok(cluster.usage()?.cpu);

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use quorate_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use quorate_proto::etcdserverpb::kv_client::KvClient;
 use quorate_proto::etcdserverpb::lease_client::LeaseClient;
+use quorate_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use quorate_proto::etcdserverpb::request_op::Request;
 use quorate_proto::etcdserverpb::{
-    Compare, LeaseGrantRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
+    Compare, LeaseGrantRequest, PutRequest, RangeRequest, RequestOp, StatusRequest, TxnRequest,
 };
 use tonic::transport::{Channel, Endpoint};
 
@@ -40,6 +41,20 @@ pub async fn connect(urls: &[String], n: usize) -> Result<Vec<Channel>> {
         channels.push(endpoint.connect().await.with_context(|| format!("connect to {url}"))?);
     }
     Ok(channels)
+}
+
+/// The endpoints with the leader's in front: a lone client asks the leader, of either server.
+pub async fn leader_first(mut urls: Vec<String>) -> Result<Vec<String>> {
+    let mut leader = 0;
+    for (n, channel) in connect(&urls, urls.len()).await?.into_iter().enumerate() {
+        let status = MaintenanceClient::new(channel).status(StatusRequest::default()).await?;
+        let status = status.into_inner();
+        if status.header.is_some_and(|header| header.member_id == status.leader) {
+            leader = n;
+        }
+    }
+    urls.swap(0, leader);
+    Ok(urls)
 }
 
 pub fn key(kind: &str, n: u64) -> Bytes {

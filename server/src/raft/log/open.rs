@@ -8,11 +8,13 @@ use parking_lot::Mutex;
 use quorate_etcd_files::disk::Disk;
 use quorate_etcd_files::wal::{EntryReader, EntryRef, Options, Replay, Writer};
 use quorate_proto::raftpb::{self, EntryType, HardState};
+use tokio::sync::watch;
 
 use super::codec::{conf_change, entry_log_id, membership_in};
-use super::store::{LogStore, MembershipSeen};
+use super::pen::Pen;
+use super::store::{LogStore, MembershipSeen, Place};
 use super::view::View;
-use super::writer::WriterThread;
+use super::writer;
 use crate::raft::config::Observer;
 use crate::raft::core::{LeaderId, LogId, ORIGIN, Vote, log_id, mark};
 use crate::raft::error::Fatal;
@@ -81,16 +83,17 @@ pub(in crate::raft) fn open(
     view.vote = vote(&hard_state);
     view.committed = Some(boot.committed(&hard_state, purged, last)?);
     let view = Arc::new(Mutex::new(view));
-    let (writer, thread) = WriterThread {
+    let (writer, thread) = writer::start(Pen {
         writer,
         view: view.clone(),
         hard_state,
         segments_kept: identity.segments_kept,
         is_sync_off: identity.is_sync_off,
         observer,
-    }
-    .start()?;
-    let store = LogStore { view, writer, reader: boot.reader, seen };
+        fatal: watch::Sender::new(None),
+    })?;
+    let place = Arc::new(Place::new(identity.member_id, &newest));
+    let store = LogStore { view, writer, reader: boot.reader, seen, place };
     Ok(Opened { store, thread, applied, newest })
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::Stream;
 use futures::stream;
@@ -13,7 +14,7 @@ use quorate_etcd_files::wal::{EntryReader, EntryRef};
 use quorate_proto::{raftpb, walpb};
 use tokio::sync::oneshot;
 
-use super::codec::from_wire;
+use super::codec::{from_wire, size};
 use super::view::{Found, View};
 use super::writer::{Op, WriterHandle, commit_index};
 use crate::raft::core::{Entry, EntryData, LogId, TypeConfig, Vote};
@@ -28,6 +29,53 @@ const READ_BYTES: usize = 2 << 20;
 /// the member that it is adding.
 pub(in crate::raft) type MembershipSeen = Arc<dyn Fn(&Membership) + Send + Sync>;
 
+/// An entry up to this size may be written on the spot.
+const LONE_BYTES_MAX: usize = 64 << 10;
+
+/// Who writes an entry, by what raft has to do meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Raft does, before anything else: it has nothing else to do with it.
+    Now,
+    /// Raft does, once it has sent it out.
+    Sent,
+    /// The writer thread does, with all that comes meanwhile.
+    Queued,
+}
+
+/// What the log has to know of this member to tell whose turn it is.
+pub(super) struct Place {
+    member_id: u64,
+    /// Nobody else has to be sent what is appended here.
+    is_alone: AtomicBool,
+}
+
+impl Place {
+    /// The place of a member in the newest membership of its log.
+    pub(super) fn new(member_id: u64, newest: &Membership) -> Place {
+        Place { member_id, is_alone: AtomicBool::new(newest.members.len() == 1) }
+    }
+
+    fn see(&self, membership: &Membership) {
+        self.is_alone.store(membership.members.len() == 1, Ordering::Relaxed);
+    }
+
+    fn turn(&self, entries: &[Entry]) -> Turn {
+        let [entry] = entries else { return Turn::Queued };
+        if size(entry) > LONE_BYTES_MAX {
+            return Turn::Queued;
+        }
+        let is_others = entry.log_id.leader_id.node_id != self.member_id;
+        if is_others || self.is_alone.load(Ordering::Relaxed) { Turn::Now } else { Turn::Sent }
+    }
+}
+
+/// Writes what was left, behind everything that raft has to do now, sending among it.
+async fn write_later(writer: WriterHandle) {
+    tokio::task::yield_now().await;
+    writer.write_left();
+}
+
 /// The log. Clones share everything.
 #[derive(Clone)]
 pub(in crate::raft) struct LogStore {
@@ -35,6 +83,7 @@ pub(in crate::raft) struct LogStore {
     pub(super) writer: WriterHandle,
     pub(super) reader: EntryReader,
     pub(super) seen: MembershipSeen,
+    pub(super) place: Arc<Place>,
 }
 
 impl LogStore {
@@ -211,12 +260,22 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         for entry in &entries {
             if let EntryData::Change(change) = &entry.payload {
                 (self.seen)(&change.after);
+                self.place.see(&change.after);
             }
         }
-        // The lock is held over the push, so that sequence numbers reach the writer in order.
-        let mut view = self.view.lock();
-        let first_sequence = view.append(&entries).map_err(io::Error::other)?;
-        self.writer.push(Op::Append { entries, first_sequence, done });
+        let turn = self.place.turn(&entries);
+        // Nobody else appends meanwhile, so sequence numbers reach the writer in order.
+        let first_sequence = self.view.lock().append(&entries).map_err(io::Error::other)?;
+        let append = Op::Append { entries, first_sequence, done };
+        match turn {
+            Turn::Now => self.writer.write_now(append),
+            Turn::Sent => {
+                if self.writer.leave(append) {
+                    tokio::spawn(write_later(self.writer.clone()));
+                }
+            }
+            Turn::Queued => self.writer.push(append),
+        }
         Ok(())
     }
 

@@ -1,32 +1,31 @@
-//! The one thread that writes the log. It drains its queue, appends all frames, syncs once, and tells all that waited:
-//! group commit. Votes go the same way, so that they are ordered with the entries.
+//! The queue of the log and the one thread that writes it. The thread drains the queue, appends all frames, syncs once,
+//! and tells all that waited: group commit. Votes go the same way, so that they are ordered with the entries.
+//!
+//! A lone entry need not go through the thread: waking it and being woken by it takes longer than many a disk takes to
+//! sync. Where nothing else is under way and the disk is quick, whoever brings the entry writes it, at once
+//! ([`WriterHandle::write_now`]) or after what is more urgent ([`WriterHandle::leave`]).
 //!
 //! The queue needs no limit of its own: what is in it is bounded by the proposals a leader admits and by the appends
 //! that openraft keeps under way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::storage::IOFlushed;
 use parking_lot::{Condvar, Mutex};
-use quorate_etcd_files::wal::{EntryRef, Writer};
-use quorate_proto::{raftpb, walpb};
+use quorate_proto::walpb;
 use tokio::sync::{oneshot, watch};
 
-use super::codec::Encoded;
-use super::view::View;
-use crate::raft::config::Observer;
+use super::pen::{Pen, Written};
 use crate::raft::core::{Entry, LogId, TypeConfig, Vote};
 use crate::raft::error::Fatal;
 
-/// Buffered bytes after which frames are handed to the operating system in the middle of a group.
-const BUFFER_MAX: usize = 4 << 20;
 /// How long a new commit mark waits for entries to be written along with. It is never synced for its own sake, so
 /// nothing is lost by it, and under load it costs no wakening of the thread.
 const COMMIT_DELAY: Duration = Duration::from_millis(10);
-/// A sync that takes longer is logged, as etcd does.
-const SYNC_SLOW: Duration = Duration::from_secs(1);
+/// The last sync has to have been quicker than this for an entry to be written on the spot: raft waits for it.
+const SYNC_QUICK: Duration = Duration::from_millis(1);
 
 /// One thing to write.
 pub(super) enum Op {
@@ -55,7 +54,11 @@ struct QueueState {
     ops: Vec<Op>,
     /// The thread sleeps for [`COMMIT_DELAY`] at most: a commit mark need not wake it.
     is_dozing: bool,
-    /// Set once the thread has ended: nothing is written any more.
+    /// Somebody has taken operations and not written them yet: whoever comes has to wait in line.
+    is_writing: bool,
+    /// The last sync took less than [`SYNC_QUICK`].
+    is_quick: bool,
+    /// Set once nothing is written any more.
     end: Option<Fatal>,
 }
 
@@ -75,11 +78,27 @@ impl QueueState {
     fn holds_at_most_a_commit(&self) -> bool {
         self.ops.iter().all(|op| matches!(op, Op::Commit(_)))
     }
+
+    /// There is nothing for the thread to do, a commit mark aside.
+    fn lets_thread_rest(&self) -> bool {
+        self.end.is_none() && (self.is_writing || self.holds_at_most_a_commit())
+    }
+
+    /// Whether one more operation may be written by whoever brings it.
+    fn is_free(&self) -> bool {
+        self.end.is_none() && self.is_quick && !self.is_writing && self.holds_at_most_a_commit()
+    }
+
+    /// All that is queued, for the one who writes it now.
+    fn take(&mut self) -> Vec<Op> {
+        self.is_writing = true;
+        std::mem::take(&mut self.ops)
+    }
 }
 
 impl Op {
     /// Tells whoever waits that this was not written.
-    fn fail(self, error: &Fatal) {
+    pub(super) fn fail(self, error: &Fatal) {
         match self {
             Op::Append { done, .. } => done.io_completed(Err(std::io::Error::other(error.clone()))),
             // Whoever asked may be gone.
@@ -89,10 +108,12 @@ impl Op {
     }
 }
 
-/// The way to the writer thread.
+/// The way to the log's file.
 #[derive(Clone)]
 pub(super) struct WriterHandle {
     queue: Arc<Queue>,
+    /// Held by the one who has set [`QueueState::is_writing`].
+    pen: Arc<Mutex<Pen>>,
     pub(super) fatal: watch::Receiver<Option<Fatal>>,
 }
 
@@ -113,6 +134,46 @@ impl WriterHandle {
             self.queue.arrived.notify_one();
         }
     }
+
+    /// Writes an operation on the spot where that is likely to be quick, or hands it to the thread. Blocks for a sync.
+    pub(super) fn write_now(&self, op: Op) {
+        let ops = {
+            let mut state = self.queue.state.lock();
+            if !state.is_free() {
+                drop(state);
+                return self.push(op);
+            }
+            let mut ops = state.take();
+            ops.push(op);
+            ops
+        };
+        self.queue.write(&self.pen, ops);
+    }
+
+    /// Queues an operation and wakes nobody, where whoever brings it is free to write it: then [`Self::write_left`] has to
+    /// follow soon. Otherwise hands it to the thread. Tells which.
+    pub(super) fn leave(&self, op: Op) -> bool {
+        let mut state = self.queue.state.lock();
+        if !state.is_free() {
+            drop(state);
+            self.push(op);
+            return false;
+        }
+        state.ops.push(op);
+        true
+    }
+
+    /// Writes what was left, unless the thread has come for it with something else. Blocks for a sync.
+    pub(super) fn write_left(&self) {
+        let ops = {
+            let mut state = self.queue.state.lock();
+            if state.is_writing || state.holds_at_most_a_commit() {
+                return;
+            }
+            state.take()
+        };
+        self.queue.write(&self.pen, ops);
+    }
 }
 
 #[cfg(test)]
@@ -123,189 +184,77 @@ impl WriterHandle {
     }
 }
 
-/// What the thread owns.
-pub(super) struct WriterThread {
-    pub(super) writer: Writer,
-    pub(super) view: Arc<Mutex<View>>,
-    pub(super) hard_state: raftpb::HardState,
-    pub(super) segments_kept: usize,
-    pub(super) is_sync_off: bool,
-    pub(super) observer: Arc<dyn Observer>,
+/// Starts the thread. The join handle ends after [`Op::Stop`] or a failed write.
+///
+/// # Errors
+/// The system has no thread to give.
+pub(super) fn start(pen: Pen) -> Result<(WriterHandle, std::thread::JoinHandle<()>), Fatal> {
+    let queue = Arc::new(Queue::default());
+    let fatal = pen.fatal.subscribe();
+    let handle = WriterHandle { queue: queue.clone(), pen: Arc::new(Mutex::new(pen)), fatal };
+    let pen = handle.pen.clone();
+    let thread = std::thread::Builder::new()
+        .name("wal-writer".to_owned())
+        .spawn(move || {
+            while let Some(ops) = next_group(&queue) {
+                queue.write(&pen, ops);
+            }
+        })
+        .map_err(|error| Fatal::new(format_args!("start the log writer: {error}")))?;
+    Ok((handle, thread))
 }
 
-/// A written run of entries, of which the view has to be told.
-struct Run {
-    first_index: u64,
-    first_sequence: u64,
-    places: Vec<EntryRef>,
-}
-
-/// What a group has done and whom to tell.
-#[derive(Default)]
-struct Group {
-    runs: Vec<Run>,
-    appended: Vec<IOFlushed<TypeConfig>>,
-    voted: Vec<oneshot::Sender<Result<(), Fatal>>>,
-    purge_below: u64,
-    needs_sync: bool,
-    is_state_due: bool,
-    is_last: bool,
-}
-
-impl WriterThread {
-    /// Starts the thread. The join handle ends after [`Op::Stop`] or a failed write.
-    ///
-    /// # Errors
-    /// The system has no thread to give.
-    pub(super) fn start(self) -> Result<(WriterHandle, std::thread::JoinHandle<()>), Fatal> {
-        let queue = Arc::new(Queue::default());
-        let (fatal_tx, fatal) = watch::channel(None);
-        let handle = WriterHandle { queue: queue.clone(), fatal };
-        let thread = std::thread::Builder::new()
-            .name("wal-writer".to_owned())
-            .spawn(move || {
-                // A writer that has panicked has written who knows what: the member must not go on either.
-                let run = AssertUnwindSafe(|| self.run(&queue, &fatal_tx));
-                let end = catch_unwind(run).unwrap_or_else(|_| {
-                    let panicked = Fatal::new("the log writer has panicked");
-                    fatal_tx.send_replace(Some(panicked.clone()));
-                    panicked
-                });
-                queue.close(&end);
+impl Queue {
+    /// Writes what was taken from the queue, tells who waits, and lets the next one write.
+    fn write(&self, pen: &Mutex<Pen>, ops: Vec<Op>) {
+        let written = {
+            let mut pen = pen.lock();
+            // A writer that has panicked has written who knows what: the member must not go on either.
+            catch_unwind(AssertUnwindSafe(|| pen.write(ops))).unwrap_or_else(|_| {
+                let panicked = Fatal::new("the log writer has panicked");
+                pen.fatal.send_replace(Some(panicked.clone()));
+                Written::Ended(panicked)
             })
-            .map_err(|error| Fatal::new(format_args!("start the log writer: {error}")))?;
-        Ok((handle, thread))
-    }
-
-    /// Writes until the end; returns why nothing can be written any more.
-    fn run(mut self, queue: &Queue, fatal: &watch::Sender<Option<Fatal>>) -> Fatal {
-        loop {
-            let mut group = Group::default();
-            let result = self.write_group(next_group(queue), &mut group);
-            if let Err(error) = &result {
-                // Before anyone is told, so that whoever is told can say why.
-                fatal.send_replace(Some(error.clone()));
-            }
-            for done in group.appended {
-                done.io_completed(result.clone().map_err(std::io::Error::other));
-            }
-            for done in group.voted {
-                // Whoever asked may be gone.
-                let _ = done.send(result.clone());
-            }
-            match result {
-                Err(error) => return error,
-                Ok(()) if group.is_last => return Fatal::new("the write-ahead log is closed"),
-                Ok(()) => self.purge(group.purge_below),
-            }
-        }
-    }
-
-    fn write_group(&mut self, ops: Vec<Op>, group: &mut Group) -> Result<(), Fatal> {
-        let mut failure = None;
-        for op in ops {
-            // After a failure the rest is only collected, so that all hear of it.
-            if let Err(error) = self.encode(op, group, failure.is_some()) {
-                failure.get_or_insert(error);
-            }
-        }
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        if group.is_state_due {
-            self.writer.append_hard_state(&self.hard_state);
-        }
-        self.flush(group)?;
-        if group.needs_sync && !self.is_sync_off {
-            let took = self.writer.sync().map_err(Fatal::new)?;
-            self.observer.wal_synced(took);
-            if took > SYNC_SLOW {
-                tracing::warn!(took = ?took, "slow fdatasync");
-            }
-        }
-        Ok(())
-    }
-
-    fn encode(&mut self, op: Op, group: &mut Group, has_failed: bool) -> Result<(), Fatal> {
-        match op {
-            Op::Append { entries, first_sequence, done } => {
-                group.appended.push(done);
-                if has_failed {
-                    return Ok(());
+        };
+        match written {
+            Written::Synced(took) => {
+                let mut state = self.state.lock();
+                state.is_writing = false;
+                state.is_quick = took.map_or(state.is_quick, |took| took < SYNC_QUICK);
+                if !state.ops.is_empty() {
+                    self.arrived.notify_one();
                 }
-                group.needs_sync = true;
-                let mut places = Vec::with_capacity(entries.len());
-                let first_index = entries.first().map_or(0, |entry| entry.log_id.index);
-                for entry in &entries {
-                    let encoded = Encoded::of(entry);
-                    places.push(self.writer.append(&encoded.parts(&entry.log_id)));
-                }
-                group.runs.push(Run { first_index, first_sequence, places });
             }
-            Op::Vote { vote, done } => {
-                group.voted.push(done);
-                self.hard_state.term = Some(vote.leader_id.term);
-                self.hard_state.vote = Some(vote.leader_id.node_id);
-                self.hard_state.vote_committed = Some(vote.committed);
-                group.is_state_due = true;
-                group.needs_sync = true;
+            Written::Ended(end) => {
+                self.close(&end);
+                self.arrived.notify_one();
             }
-            Op::Commit(index) => {
-                self.hard_state.commit = Some(index);
-                group.is_state_due = true;
-            }
-            Op::Snapshot(snapshot) => self.writer.append_snapshot(&snapshot),
-            Op::Purge { below } => group.purge_below = group.purge_below.max(below),
-            Op::Stop => group.is_last = true,
-        }
-        if self.writer.buffered_bytes() > BUFFER_MAX && !has_failed {
-            self.flush(group)?;
-        }
-        Ok(())
-    }
-
-    /// Hands frames to the operating system; from here on the entries can be read from the file.
-    fn flush(&mut self, group: &mut Group) -> Result<(), Fatal> {
-        let (bytes, start) = (self.writer.buffered_bytes(), Instant::now());
-        self.writer.write().map_err(Fatal::new)?;
-        if bytes > 0 {
-            self.observer.wal_written(bytes, start.elapsed());
-        }
-        if !group.runs.is_empty() {
-            let mut view = self.view.lock();
-            for run in group.runs.drain(..) {
-                view.placed(run.first_index, run.first_sequence, &run.places);
-            }
-        }
-        Ok(())
-    }
-
-    fn purge(&mut self, below: u64) {
-        if below == 0 || self.segments_kept == 0 {
-            return;
-        }
-        // A segment that cannot be removed costs space, nothing else.
-        if let Err(error) = self.writer.purge(below, self.segments_kept) {
-            tracing::warn!(%error, "could not remove an old write-ahead log segment");
         }
     }
 }
 
-/// Waits for work. Entries bring a commit mark after them, and that one waits a little for the next entries: so the
-/// thread dozes before it sleeps soundly.
-fn next_group(queue: &Queue) -> Vec<Op> {
+/// Waits for work; `None` at the end. Entries bring a commit mark after them, and that one waits a little for the next
+/// entries: so the thread dozes before it sleeps soundly.
+fn next_group(queue: &Queue) -> Option<Vec<Op>> {
     let mut state = queue.state.lock();
-    while state.holds_at_most_a_commit() {
-        let lone = QueueState::holds_at_most_a_commit;
-        state.is_dozing = true;
-        queue.arrived.wait_while_for(&mut state, |state| lone(state), COMMIT_DELAY);
-        state.is_dozing = false;
-        if !state.ops.is_empty() {
-            break;
+    loop {
+        if state.lets_thread_rest() {
+            state.is_dozing = true;
+            queue.arrived.wait_while_for(
+                &mut state,
+                |state| state.lets_thread_rest(),
+                COMMIT_DELAY,
+            );
+            state.is_dozing = false;
+        }
+        if state.end.is_some() {
+            return None;
+        }
+        if !state.is_writing && !state.ops.is_empty() {
+            return Some(state.take());
         }
         queue.arrived.wait(&mut state);
     }
-    std::mem::take(&mut state.ops)
 }
 
 /// The commit index as the hard state wants it.
