@@ -33,6 +33,26 @@ pub enum Error {
         /// What is wrong there.
         what: String,
     },
+    /// A snapshot file whose bytes are not those that its digest was made of. The text begins as etcd's does.
+    #[error("expected sha256 {}, got {}, digest at offset {offset} of {}", go_bytes(expected), go_bytes(found), path.display())]
+    WrongDigest {
+        /// The file.
+        path: PathBuf,
+        /// Byte offset of the digest, which covers everything before it.
+        offset: u64,
+        /// The digest in the file.
+        expected: [u8; 32],
+        /// That of the bytes before it.
+        found: [u8; 32],
+    },
+    /// A snapshot file that ends where a digest should be: cut off, or a bare database. The text begins as etcd's does.
+    #[error("snapshot missing hash but --skip-hash-check=false, {} ends at offset {offset} without one", path.display())]
+    NoDigest {
+        /// The file.
+        path: PathBuf,
+        /// Where it ends.
+        offset: u64,
+    },
     /// The file is whole, but not of the expected kind or of a version that is not understood.
     #[error("{}: {what}", path.display())]
     Unsupported {
@@ -77,7 +97,7 @@ impl Error {
 
     /// True when bytes on disk are not what they were when written.
     pub fn is_damaged(&self) -> bool {
-        matches!(self, Error::Damaged { .. })
+        matches!(self, Error::Damaged { .. } | Error::WrongDigest { .. })
     }
 
     /// True when the file or directory is not there.
@@ -108,6 +128,12 @@ impl Error {
             Error::Damaged { .. } => Some(
                 "Keep a copy of the file; remove the member and add it anew, or restore a snapshot.",
             ),
+            Error::WrongDigest { .. } => Some(
+                "Take another snapshot; only if there is none, restore what is left of this one with --skip-hash-check.",
+            ),
+            Error::NoDigest { .. } => Some(
+                "A copied database has none and needs --skip-hash-check; a saved snapshot that has none was cut off.",
+            ),
             Error::Unsupported { .. } => Some(
                 "Check that the path is right and that the file was written by etcd 3.4 or newer.",
             ),
@@ -117,4 +143,9 @@ impl Error {
             }
         }
     }
+}
+
+/// As Go prints byte slices: decimal numbers in brackets.
+fn go_bytes(bytes: &[u8; 32]) -> String {
+    format!("[{}]", bytes.map(|byte| byte.to_string()).join(" "))
 }

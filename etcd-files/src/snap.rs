@@ -50,17 +50,63 @@ pub fn read(path: &Path) -> Result<raftpb::Snapshot> {
 
 /// [`read`] of bytes that are in memory; `path` is for messages.
 pub fn decode(bytes: Bytes, path: &Path) -> Result<raftpb::Snapshot> {
-    let damaged = |what: &str| Error::damaged(path, 0, what);
-    let envelope =
-        snappb::Snapshot::decode(bytes).map_err(|_| damaged("not the envelope of a snapshot"))?;
-    let data = envelope.data.unwrap_or_default();
-    if envelope.crc == 0 || data.is_empty() {
-        return Err(damaged("an empty snapshot"));
+    let Envelope { crc, data, offset } =
+        Envelope::decode(bytes).map_err(|(offset, what)| Error::damaged(path, offset, what))?;
+    let damaged = |what: String| Error::damaged(path, offset, what);
+    if crc == 0 || data.is_empty() {
+        return Err(damaged("an empty snapshot".to_owned()));
     }
-    if crc32c::crc32c(&data) != envelope.crc {
-        return Err(damaged("the checksum of the snapshot is wrong"));
+    let found = crc32c::crc32c(&data);
+    if found != crc {
+        let end = offset + data.len() as u64;
+        let what = format!("the checksum of the bytes up to {end} is {found:08x}, not {crc:08x}");
+        return Err(damaged(what));
     }
-    raftpb::Snapshot::decode(data).map_err(|_| damaged("not a raft snapshot"))
+    raftpb::Snapshot::decode(data).map_err(|error| damaged(format!("not a raft snapshot: {error}")))
+}
+
+/// `snappb.Snapshot`, and where in the file the bytes are that its checksum covers. Read field by field, so that what is
+/// wrong has a place.
+struct Envelope {
+    crc: u32,
+    data: Bytes,
+    offset: u64,
+}
+
+impl Envelope {
+    const CRC: u32 = 1;
+    const DATA: u32 = 2;
+
+    fn decode(bytes: Bytes) -> Result<Envelope, (u64, String)> {
+        let whole = bytes.len();
+        let mut rest = bytes;
+        let mut envelope = Envelope { crc: 0, data: Bytes::new(), offset: 0 };
+        while !rest.is_empty() {
+            let at = (whole - rest.len()) as u64;
+            envelope
+                .field(&mut rest, whole)
+                .map_err(|error| (at, format!("not the envelope of a snapshot: {error}")))?;
+        }
+        if envelope.offset == 0 {
+            envelope.offset = whole as u64;
+        }
+        Ok(envelope)
+    }
+
+    fn field(&mut self, rest: &mut Bytes, whole: usize) -> Result<(), prost::DecodeError> {
+        use prost::encoding::{DecodeContext, bytes, decode_key, skip_field, uint32};
+        let (tag, wire) = decode_key(rest)?;
+        let context = DecodeContext::default();
+        match (tag, wire) {
+            (Envelope::CRC, _) => uint32::merge(wire, &mut self.crc, rest, context),
+            (Envelope::DATA, _) => {
+                bytes::merge(wire, &mut self.data, rest, context)?;
+                self.offset = (whole - rest.len() - self.data.len()) as u64;
+                Ok(())
+            }
+            _ => skip_field(wire, tag, rest, context),
+        }
+    }
 }
 
 /// The `.snap` files in a directory with the indexes they stand for, newest first. None of them has been read yet.
@@ -164,7 +210,7 @@ fn node(path: &str, value: &str, children: Option<Map<String, Value>>) -> Value 
 mod tests {
     use super::*;
 
-    /// A snapshot comes back as written, and a flipped bit is found.
+    /// A snapshot comes back as written, and a flipped bit is found, told with where the checked bytes begin.
     #[test]
     fn snapshots_are_checked() {
         let member = Member { id: 5, peer_urls: vec!["http://a:1".into()], ..Default::default() };
@@ -179,7 +225,13 @@ mod tests {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        assert!(read(&path).unwrap_err().is_damaged());
+        // Behind the checksum, as a number with its tag, and the length of the data, likewise.
+        let begin = bytes.len() - snapshot.encoded_len();
+        let error = read(&path).unwrap_err();
+        assert!(error.to_string().contains(&format!("offset {begin}: the checksum")), "{error}");
+        let error = decode(bytes[..middle].to_vec().into(), &path).unwrap_err();
+        let field = begin - prost::length_delimiter_len(snapshot.encoded_len()) - 1;
+        assert!(error.to_string().contains(&format!("offset {field}: ")), "{error}");
     }
 
     /// Members come back from the store that was made of them; other JSON is refused.

@@ -89,18 +89,16 @@ impl SnapshotFile {
         Database::from_file(self.file.clone(), &self.path, self.image_bytes)
     }
 
-    /// Hashes the image and compares with the digest. Fails, in etcd's words, where it differs or is missing.
+    /// Hashes the image and compares with the digest. Fails, with etcd's words and the place, where it differs or is
+    /// missing.
     pub fn verify_digest(&self) -> Result<()> {
+        let (path, offset) = (self.path.clone(), self.image_bytes);
         let Some(expected) = self.digest else {
-            let text = "snapshot missing hash but --skip-hash-check=false";
-            return Err(Error::Refused(text.to_owned()));
+            return Err(Error::NoDigest { path, offset });
         };
         let found = self.hash_image()?;
         if found != expected {
-            // Go prints byte slices as decimal numbers in brackets.
-            let numbers = |digest: [u8; 32]| digest.map(|byte| byte.to_string()).join(" ");
-            let text = format!("expected sha256 [{}], got [{}]", numbers(expected), numbers(found));
-            return Err(Error::Refused(text));
+            return Err(Error::WrongDigest { path, offset, expected, found });
         }
         Ok(())
     }

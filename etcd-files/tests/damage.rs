@@ -6,11 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use prost::Message as _;
 use quorate_etcd_files::bbolt::Database;
 use quorate_etcd_files::disk::{Disk, OsDisk};
 use quorate_etcd_files::snapfile::SnapshotFile;
 use quorate_etcd_files::wal::{Reader, Replay};
 use quorate_etcd_files::{Error, snap};
+use quorate_proto::snappb;
 
 const VERSIONS: [&str; 3] = ["3.4.23", "3.5.1", "3.7.1"];
 
@@ -30,7 +32,9 @@ fn with_bit_flipped(bytes: &[u8], at: usize, bit: usize) -> Vec<u8> {
 /// Wants damage to be told with a place in the file.
 fn offset(error: &Error, length: usize) -> u64 {
     match error {
-        Error::Damaged { offset, .. } => {
+        Error::Damaged { offset, .. }
+        | Error::WrongDigest { offset, .. }
+        | Error::NoDigest { offset, .. } => {
             assert!(*offset <= length as u64, "{error}");
             assert!(error.to_string().contains(&format!("offset {offset}")), "{error}");
             *offset
@@ -139,25 +143,38 @@ fn digests_cover_every_bit() {
         std::fs::write(&path, with_bit_flipped(&bytes, at, at % 8)).unwrap();
         let error = SnapshotFile::open(&path).unwrap().verify_digest().unwrap_err();
         assert!(error.to_string().starts_with("expected sha256"), "{error}");
+        assert_eq!(offset(&error, bytes.len()), bytes.len() as u64 - 32, "where the digest is");
     }
     for length in (0..bytes.len()).step_by(61) {
         std::fs::write(&path, &bytes[..length]).unwrap();
-        SnapshotFile::open(&path).unwrap().verify_digest().unwrap_err();
+        let error = SnapshotFile::open(&path).unwrap().verify_digest().unwrap_err();
+        // What ends as a file with a digest does is taken for one; otherwise it is where the file ends.
+        let told = offset(&error, length);
+        assert!(told == length as u64 || told + 32 == length as u64, "{error}");
     }
     for version in VERSIONS {
         let bytes = corpus("snap", version);
         let whole = snap::decode(bytes.clone().into(), Path::new("x.snap")).unwrap();
+        // The checked bytes are the last field.
+        let data = snappb::Snapshot::decode(&bytes[..]).unwrap().data.unwrap();
+        let begin = bytes.len() - data.len();
         for at in 0..bytes.len() {
             let flipped = with_bit_flipped(&bytes, at, at % 8);
             match snap::decode(flipped.into(), Path::new("x.snap")) {
                 Err(error) => {
-                    offset(&error, bytes.len());
+                    let told = offset(&error, bytes.len()) as usize;
+                    // In the data only the checksum can tell, and it tells where the data begins; before it, the field is
+                    // named that makes no sense.
+                    assert!(
+                        told == begin || at < begin && told <= bytes.len(),
+                        "{version}: {error}"
+                    );
                 }
                 // The last byte of the checksum's number has bits that mean nothing.
                 Ok(snapshot) => assert!(snapshot == whole, "{version} at {at}"),
             }
             let cut = bytes[..at].to_vec();
-            offset(&snap::decode(cut.into(), Path::new("x.snap")).unwrap_err(), bytes.len());
+            offset(&snap::decode(cut.into(), Path::new("x.snap")).unwrap_err(), at);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! What `xtask` and the test suites share. It knows processes, ports and `/proc`, and nothing of gRPC.
 
 mod clients;
+mod dns;
 mod layout;
 mod pki;
 mod port;
@@ -10,6 +11,7 @@ mod reference;
 mod usage;
 
 pub use clients::Client;
+pub use dns::{Dns, Service};
 pub use layout::{Cluster, Member, Plan};
 pub use pki::{Leaf, Pair, Pki};
 pub use port::free_ports;

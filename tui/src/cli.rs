@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum};
+use clap_complete::Shell;
 use quorate_client::{Config, Credentials, Tls};
 
 /// Questions are given up after this; a local Status takes a millisecond.
@@ -84,6 +85,10 @@ pub struct Flags {
     /// Use no colour; the variable NO_COLOR does the same.
     #[arg(long)]
     pub no_color: bool,
+
+    /// Write the man page and completion scripts into a folder, for packages, and end.
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    pub generate: Option<PathBuf>,
 }
 
 /// Forms of `--output`.
@@ -114,6 +119,19 @@ pub enum FlagError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// Writes `man/` and `completions/` into a folder.
+pub fn generate(folder: &Path) -> std::io::Result<()> {
+    let (man, completions) = (folder.join("man"), folder.join("completions"));
+    std::fs::create_dir_all(&man)?;
+    std::fs::create_dir_all(&completions)?;
+    let definition = Flags::command();
+    clap_mangen::generate_to(definition.clone(), &man)?;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        clap_complete::generate_to(shell, &mut definition.clone(), "quorate-tui", &completions)?;
+    }
+    Ok(())
 }
 
 impl Flags {

@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches};
 use quorate_client::Client;
 use quorate_client::model::{CollectorOptions, Thresholds};
 use quorate_tui::app::Settings;
-use quorate_tui::cli::{Flags, Output};
+use quorate_tui::cli::{Flags, Output, generate};
 use quorate_tui::look::Look;
 use quorate_tui::{once, run};
 
@@ -31,6 +31,10 @@ fn main() -> ExitCode {
 }
 
 fn start(flags: &Flags, is_user_typed: bool) -> anyhow::Result<ExitCode> {
+    if let Some(folder) = &flags.generate {
+        generate(folder).with_context(|| format!("cannot write into {}", folder.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let password = std::env::var("ETCDCTL_PASSWORD").ok();
     let config = flags.config(password, is_user_typed)?;
     let settings = Settings {

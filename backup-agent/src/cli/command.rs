@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use super::backup::BackupCommand;
-use super::completion::CompletionCommand;
+use super::completion::{CompletionCommand, GenerateCommand};
 use super::drill::DrillCommand;
 use super::flags::{LogFormat, Output};
 use super::list::ListCommand;
@@ -81,6 +81,9 @@ enum Command {
     Recover(RecoverCommand),
     /// Print a completion script
     Completion(CompletionCommand),
+    /// Write man pages and completion scripts into a folder
+    #[command(hide = true)]
+    Generate(GenerateCommand),
 }
 
 /// Starts logging as the command line says. Call once.
@@ -109,5 +112,6 @@ pub async fn execute(line: CommandLine) -> Result<()> {
         Command::Drill(command) => command.run(output).await,
         Command::Recover(command) => command.run(output).await,
         Command::Completion(command) => command.run(),
+        Command::Generate(command) => command.run(),
     }
 }

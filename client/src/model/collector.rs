@@ -10,12 +10,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::ClusterSnapshot;
 use super::assemble::assemble;
 use super::history::LeaderHistory;
 use super::memory::{EndpointMemory, Moment};
 use super::observation::{Observation, ProbeError, Question};
 use super::probe::Probe;
+use super::{ClusterSnapshot, Health};
 use crate::Config;
 
 /// Observations that may wait for the collector; full means that the askers wait.
@@ -67,6 +67,24 @@ impl Collector {
         let mut task = JoinSet::new();
         task.spawn(Running::new(options, publish).run(receive_commands));
         Self { snapshots, commands, _task: task }
+    }
+
+    /// One round of questions to every member: the whole picture, or what is known of it when `limit` has passed.
+    pub async fn look(config: Config, limit: Duration) -> Arc<ClusterSnapshot> {
+        let interval = limit.max(Duration::from_secs(1));
+        let collector = Self::start(CollectorOptions { config, interval, timeout: limit });
+        let mut pictures = collector.snapshots();
+        let is_whole = |cluster: &Arc<ClusterSnapshot>| {
+            let is_asked = |health: &Health| !matches!(health, Health::Checking);
+            !cluster.members.is_empty()
+                && cluster.members.iter().all(|member| is_asked(&member.health))
+                && cluster.is_serving.known().is_some()
+        };
+        let whole = tokio::time::timeout(limit, pictures.wait_for(is_whole)).await;
+        if let Ok(Ok(cluster)) = whole {
+            return cluster.clone();
+        }
+        collector.snapshots().borrow().clone()
     }
 
     /// The newest snapshot, and notice of every later one.

@@ -4,10 +4,8 @@
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, exit};
 use crate::print::Answer;
-use quorate_client::model::{ClusterSnapshot, Collector, CollectorOptions, Health};
+use quorate_client::model::{ClusterSnapshot, Collector};
 use quorate_client::plan::{ConfirmedPlan, Plan, PlanError};
-use std::sync::Arc;
-use std::time::Duration;
 
 /// The two flags.
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
@@ -30,7 +28,8 @@ impl Guard {
         session: &Session,
         plan: impl FnOnce(&ClusterSnapshot) -> Plan,
     ) -> Outcome<Option<ConfirmedPlan>> {
-        let cluster = look(session).await;
+        let limit = session.flags.command_timeout();
+        let cluster = Collector::look(session.client.config().clone(), limit).await;
         let plan = plan(&cluster);
         if self.dry_run {
             show(&plan, session)?;
@@ -51,28 +50,6 @@ impl Guard {
 /// Why a plan was not made or not ended.
 pub fn failure(error: PlanError) -> Failure {
     Failure::new(exit::ERROR, error.to_string())
-}
-
-/// One round of questions to every member: complete, or what is known when the command timeout has passed.
-async fn look(session: &Session) -> Arc<ClusterSnapshot> {
-    let limit = session.flags.command_timeout();
-    let collector = Collector::start(CollectorOptions {
-        config: session.client.config().clone(),
-        interval: limit.max(Duration::from_secs(1)),
-        timeout: limit,
-    });
-    let mut pictures = collector.snapshots();
-    let is_whole = |cluster: &Arc<ClusterSnapshot>| {
-        let is_asked = |health: &Health| !matches!(health, Health::Checking);
-        !cluster.members.is_empty()
-            && cluster.members.iter().all(|member| is_asked(&member.health))
-            && cluster.is_serving.known().is_some()
-    };
-    let whole = tokio::time::timeout(limit, pictures.wait_for(is_whole)).await;
-    if let Ok(Ok(cluster)) = whole {
-        return cluster.clone();
-    }
-    collector.snapshots().borrow().clone()
 }
 
 fn show(plan: &Plan, session: &Session) -> Outcome {

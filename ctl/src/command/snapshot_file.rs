@@ -8,7 +8,8 @@ use crate::progress::Watched;
 use crate::stopped::{Stopped, files_failure};
 use crate::terminal::log;
 use quorate_etcd_files::datadir::{
-    Access, Claim, DataDir, InitialCluster, RestoreOptions, TailPolicy, parse_urls, restore,
+    Access, Claim, DataDir, InitialCluster, Release, RestoreOptions, TailPolicy, parse_urls,
+    restore, restore_for,
 };
 use quorate_etcd_files::snapfile::SnapshotFile;
 use std::ffi::OsString;
@@ -76,6 +77,9 @@ pub struct RestoreArgs {
     /// Mark everything before the raised revision as compacted; goes with --bump-revision
     #[arg(long)]
     mark_compacted: bool,
+    /// Make a directory for an older etcd, from 3.4 on: what that release does not know is left out
+    #[arg(long, value_name = "RELEASE")]
+    for_etcd: Option<Release>,
 }
 
 /// The arguments of `snapshot export`.
@@ -183,7 +187,11 @@ fn run_restore(args: RestoreArgs) -> Outcome {
     // The restore builds its database here, at most as large as the one it reads.
     let growing = data_dir.join("member.tmp").join("snap").join("db");
     let watched = Watched::file("restoring", growing, size);
-    let restored = restore(Path::new(file), &options).map_err(files_failure);
+    let restored = match args.for_etcd {
+        Some(release) => restore_for(Path::new(file), &options, release),
+        None => restore(Path::new(file), &options),
+    };
+    let restored = restored.map_err(files_failure);
     drop(watched);
     let restored = restored?;
     let fields = [

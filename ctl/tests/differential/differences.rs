@@ -46,6 +46,13 @@ pub fn apply_utl(invocation: &Invocation, run: Run) -> Run {
     if invocation.line.starts_with("snapshot status $DIR/r") {
         run.stdout = without_hash(&String::from_utf8_lossy(&run.stdout)).into_bytes();
     }
+    // A digest that is wrong or missing, we tell with the place and with advice behind etcd's words.
+    for (words, more) in [("expected sha256 [", ", digest at"), ("snapshot missing hash", ", /")] {
+        if let (true, Some(at)) = (run.stderr.contains(words), run.stderr.find(more)) {
+            run.stderr.truncate(at);
+            run.stderr.push('\n');
+        }
+    }
     // What is wrong with a file, we say with its offset and with advice.
     for named in ["invalid database", "is damaged at offset", "is no database", ": not a "] {
         if run.stderr.contains(named) {

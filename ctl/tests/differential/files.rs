@@ -31,6 +31,9 @@ fn run_side(invocations: &[Invocation], utl: &Path, prepared: &Path, work: &Path
     let cut = work.join("cut.db");
     std::fs::copy(work.join("etcd37.db"), &cut).unwrap();
     std::fs::File::options().write(true).open(cut).unwrap().set_len(1000).unwrap();
+    let mut flipped = std::fs::read(work.join("etcd37.db")).unwrap();
+    flipped[10_000] ^= 1;
+    std::fs::write(work.join("flipped.db"), flipped).unwrap();
     let run = |invocation: &Invocation| invocation.run_on_files(utl, work);
     invocations.iter().map(run).collect()
 }

@@ -61,6 +61,11 @@ impl Run {
         Run { stdout, stderr, code: self.code }
     }
 
+    /// Whether it ended because a time limit did, its own or the suite's.
+    pub fn ran_out_of_time(&self) -> bool {
+        self.code.is_none() || self.stderr.contains("context deadline exceeded")
+    }
+
     /// For the report of a failed test.
     pub fn show(&self) -> String {
         let stdout: String = self.stdout.utf8_chunks().fold(String::new(), |mut out, chunk| {

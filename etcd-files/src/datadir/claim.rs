@@ -1,6 +1,6 @@
 //! The lock that bbolt holds on a database while a program has it open, taken for as long as we work on the file.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -32,15 +32,10 @@ impl Claim {
     /// # Errors
     /// The file is not there, or still in use when patience ends.
     pub fn take(path: &Path, access: Access, patience: Option<Duration>) -> Result<Claim> {
-        let file = fs::File::open(path).map_err(Error::io("open", path))?;
         let deadline = patience.map(|patience| Instant::now() + patience);
         loop {
-            let taken = match access {
-                Access::Shared => FileExt::try_lock_shared(&file),
-                Access::Exclusive => FileExt::try_lock_exclusive(&file),
-            };
-            if taken.map_err(Error::io("lock", path))? {
-                return Ok(Claim { _file: file });
+            if let Some(claim) = Claim::try_take(path, access)? {
+                return Ok(claim);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 let what = "in use: stop the server that has this database open, or wait longer with --timeout";
@@ -48,5 +43,18 @@ impl Claim {
             }
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// The same without waiting; `None` where somebody has it.
+    ///
+    /// # Errors
+    /// The file is not there.
+    pub fn try_take(path: &Path, access: Access) -> Result<Option<Claim>> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        let taken = match access {
+            Access::Shared => FileExt::try_lock_shared(&file),
+            Access::Exclusive => FileExt::try_lock_exclusive(&file),
+        };
+        Ok(taken.map_err(Error::io("lock", path))?.then_some(Claim { _file: file }))
     }
 }

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fs4::fs_std::FileExt;
-
-use crate::error::{Error, Result};
+use super::claim::{Access, Claim};
+use crate::error::Result;
 
 /// A data directory and, where it is kept elsewhere, its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,10 +12,6 @@ pub struct DataDir {
     root: PathBuf,
     wal: Option<PathBuf>,
 }
-
-/// See [`DataDir::lock`]. The lock goes when this is dropped.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held for its lock only")] fs::File);
 
 impl DataDir {
     /// Names the paths; looks at nothing. `wal` is the log's directory where it is not `member/wal`.
@@ -56,19 +51,13 @@ impl DataDir {
 
     /// True when no server has the database open. bbolt holds an exclusive lock while it has.
     pub fn is_idle(&self) -> Result<bool> {
-        let path = self.database();
-        let file = fs::File::open(&path).map_err(Error::io("open", &path))?;
-        // The lock goes when the file is closed, at the end of this function.
-        FileExt::try_lock_shared(&file).map_err(Error::io("lock", &path))
+        Ok(Claim::try_take(&self.database(), Access::Shared)?.is_some())
     }
 
     /// Keeps every etcd away from the directory as long as the result lives, without changing a byte: takes the lock that
     /// bbolt takes. `None` where a server has it.
-    pub fn lock(&self) -> Result<Option<Lock>> {
-        let path = self.database();
-        let file = fs::File::open(&path).map_err(Error::io("open", &path))?;
-        let is_ours = FileExt::try_lock_exclusive(&file).map_err(Error::io("lock", &path))?;
-        Ok(is_ours.then_some(Lock(file)))
+    pub fn lock(&self) -> Result<Option<Claim>> {
+        Claim::try_take(&self.database(), Access::Exclusive)
     }
 
     /// True when the root is absent, or an empty directory.

@@ -1,13 +1,9 @@
 //! How a cluster finds itself: the discovery service, DNS; and what a member tells systemd.
 
 use super::stage::{Caller, Lone, PATIENCE, SERVER, lone, ours, start};
-use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, SRV};
-use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
-use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use testbed::{Cluster, Process, Version, free_ports, reference};
+use testbed::{Cluster, Dns, Process, Service, Version, free_ports, reference};
 
 fn member(folder: &Path, name: &str, service: &Cluster) -> Lone {
     let endpoints = service.client_urls().join(",");
@@ -130,29 +126,6 @@ fn systemd_is_told() {
     assert_eq!(last, "STOPPING=1");
 }
 
-/// What DNS knows: three members of `quorate.test` on this machine, one port each.
-fn dns_answer(question: &Message, ports: &[u16]) -> Message {
-    let query = question.queries[0].clone();
-    let mut answer = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
-    answer.add_query(query.clone());
-    let (name, kind) = (query.name().to_utf8().to_lowercase(), query.query_type());
-    let record = |data| Record::from_rdata(query.name().clone(), 60, data);
-    match kind {
-        RecordType::SRV if name == "_etcd-server._tcp.quorate.test." => {
-            for (n, port) in ports.iter().enumerate() {
-                let target = Name::from_utf8(format!("m{n}.quorate.test.")).unwrap();
-                answer.add_answer(record(RData::SRV(SRV::new(0, 0, *port, target))));
-            }
-        }
-        RecordType::A if name.ends_with(".quorate.test.") => {
-            answer.add_answer(record(RData::A(A(Ipv4Addr::LOCALHOST))));
-        }
-        _ if name.starts_with('m') && name.ends_with(".quorate.test.") => {}
-        _ => answer.metadata.response_code = ResponseCode::NXDomain,
-    }
-    answer
-}
-
 /// Three members find each other by SRV records, which they ask of a DNS server on loopback; each sees it as its
 /// system's own, in a mount namespace, which takes root.
 #[tokio::test]
@@ -160,20 +133,11 @@ async fn members_meet_through_dns() {
     let folder = tempfile::tempdir().unwrap();
     let ports = free_ports(6).unwrap();
     let (peers, clients) = ports.split_at(3);
-    let at = Ipv4Addr::new(127, 53, (std::process::id() >> 8) as u8, std::process::id() as u8);
-    let socket = UdpSocket::bind((at, 53)).unwrap();
-    let known = peers.to_vec();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok((n, from)) = socket.recv_from(&mut buffer) {
-            let answer = dns_answer(&Message::from_vec(&buffer[..n]).unwrap(), &known);
-            socket.send_to(&answer.to_vec().unwrap(), from).unwrap();
-        }
-    });
-    let resolver = folder.path().join("resolv.conf");
-    std::fs::write(&resolver, format!("nameserver {at}\n")).unwrap();
-    let mount =
-        format!("mount --bind {} /etc/resolv.conf && exec \"$0\" \"$@\"", resolver.display());
+    let host = |n: usize| format!("m{n}.quorate.test");
+    let name = "_etcd-server._tcp.quorate.test".to_owned();
+    let targets = peers.iter().enumerate().map(|(n, port)| (host(n), *port)).collect();
+    let service = Service { name, targets };
+    let dns = Dns::start(folder.path(), "quorate.test", vec![service]).unwrap();
     let member = |n: usize| {
         let client = format!("http://127.0.0.1:{}", clients[n]);
         let flags = [
@@ -182,11 +146,10 @@ async fn members_meet_through_dns() {
             format!("--listen-client-urls={client}"),
             format!("--advertise-client-urls={client}"),
             format!("--listen-peer-urls=http://127.0.0.1:{}", peers[n]),
-            format!("--initial-advertise-peer-urls=http://m{n}.quorate.test:{}", peers[n]),
+            format!("--initial-advertise-peer-urls=http://{}:{}", host(n), peers[n]),
             "--discovery-srv=quorate.test".to_owned(),
         ];
-        let arguments = ["-m", "sh", "-c", &mount, SERVER].map(str::to_owned);
-        let arguments = [&arguments[..], &flags[..]].concat();
+        let arguments = [&dns.arguments(Path::new(SERVER))[..], &flags[..]].concat();
         Process::new(&format!("m{n}"), folder.path(), Path::new("unshare"), &arguments)
     };
     let mut members: Vec<Process> = (0..3).map(member).collect();

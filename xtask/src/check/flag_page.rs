@@ -26,6 +26,29 @@ pub fn check(flags: &str, old: &str, page: &str) -> Vec<Violation> {
     }
 }
 
+/// One flag of the server's table.
+pub struct FlagLine {
+    pub group: String,
+    pub name: String,
+    pub default: String,
+    support: String,
+    pub help: String,
+}
+
+fn lines(flags: &str) -> impl Iterator<Item = Result<FlagLine>> {
+    calls(flags, "flag(").map(|line| match <[String; 6]>::try_from(arguments(line)) {
+        Ok([group, name, _, default, support, help]) => {
+            Ok(FlagLine { group, name, default, support, help })
+        }
+        Err(_) => anyhow::bail!("a flag without six arguments: {line}"),
+    })
+}
+
+/// The flags of this work tree's server, in the order of its table.
+pub fn server_flags() -> Result<Vec<FlagLine>> {
+    lines(&super::source::text(FLAGS)?).collect()
+}
+
 /// Makes the page.
 pub fn make(flags: &str, old: &str) -> Result<String> {
     let mut page = String::from(
@@ -38,12 +61,10 @@ pub fn make(flags: &str, old: &str) -> Result<String> {
          What the parser does not know ends it with code 2, as in etcd.\n",
     );
     let mut group = String::new();
-    for line in calls(flags, "flag(") {
-        let [of, name, _, default, support, help] = &arguments(line)[..] else {
-            anyhow::bail!("a flag without six arguments: {line}");
-        };
-        if *of != group {
-            group.clone_from(of);
+    for line in lines(flags) {
+        let FlagLine { group: of, name, default, support, help } = line?;
+        if of != group {
+            group.clone_from(&of);
             write!(
                 page,
                 "\n## {group}\n\n| Flag | Default | Here | Meaning |\n|---|---|---|---|\n"

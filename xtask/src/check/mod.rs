@@ -17,4 +17,4 @@ mod strip;
 mod words;
 
 pub use command::{Options, run};
-pub use flag_page::write as write_flag_page;
+pub use flag_page::{FlagLine, server_flags, write as write_flag_page};

@@ -1,12 +1,12 @@
-//! The command itself: builds the programs, then every package in both formats.
+//! The command itself: builds the programs, then every package in both formats, and installs them where that is asked for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::contents::PACKAGES;
-use super::{deb, redhat};
+use super::contents::{Built, PACKAGES};
+use super::{deb, pages, redhat, trial};
 use crate::repo;
 
 #[derive(clap::Args)]
@@ -17,6 +17,9 @@ pub struct Options {
     /// Take the unoptimised programs: for trying the packages, not for shipping them
     #[arg(long)]
     dev: bool,
+    /// Install each package, run it, change it, remove it, all in a copy of this system that is thrown away. Takes root
+    #[arg(long = "try")]
+    is_tried: bool,
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -29,20 +32,24 @@ pub fn run(options: &Options) -> Result<()> {
     repo::run(&mut build)?;
     let folder = options.to.clone().unwrap_or_else(|| repo::root().join("target/package"));
     let programs = repo::target_dir().join(profile);
-    for file in build_all(&programs, &folder)? {
-        println!("{} ({} KiB)", file.display(), fs::metadata(&file)?.len() / 1024);
+    let pages = tempfile::Builder::new().prefix("quorate-pages-").tempdir()?;
+    pages::write(&programs, pages.path())?;
+    let built = Built { programs: &programs, pages: pages.path() };
+    let files = build_all(&built, &folder)?;
+    for file in &files {
+        println!("{} ({} KiB)", file.display(), fs::metadata(file)?.len() / 1024);
     }
-    Ok(())
+    if options.is_tried { trial::run(&files) } else { Ok(()) }
 }
 
-/// Builds every package from programs that are already built.
-fn build_all(programs: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+/// Builds every package from programs and pages that are already built.
+fn build_all(built: &Built<'_>, folder: &Path) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let version = env!("CARGO_PKG_VERSION");
     let mut files = Vec::new();
     for package in &PACKAGES {
-        files.push(deb::build(package, programs, version, folder)?);
-        files.push(redhat::build(package, programs, version, folder)?);
+        files.push(deb::build(package, built, version, folder)?);
+        files.push(redhat::build(package, built, version, folder)?);
     }
     Ok(files)
 }
@@ -61,8 +68,23 @@ mod tests {
         for name in PACKAGES.iter().flat_map(|package| package.programs()) {
             fs::copy("/bin/true", programs.join(name)).unwrap();
         }
-        let files = build_all(&programs, &folder.path().join("out")).unwrap();
+        let pages = folder.path().join("pages");
+        for name in PACKAGES.iter().flat_map(|package| package.programs()) {
+            plant_pages(&pages.join(name), name);
+        }
+        let built = Built { programs: &programs, pages: &pages };
+        let files = build_all(&built, &folder.path().join("out")).unwrap();
         (folder, files)
+    }
+
+    fn plant_pages(folder: &Path, name: &str) {
+        let section = if name == "quorate-server" { 8 } else { 1 };
+        let scripts = [format!("{name}.bash"), format!("_{name}"), format!("{name}.fish")];
+        let scripts = scripts.map(|script| folder.join("completions").join(script));
+        for file in scripts.iter().chain([&folder.join("man").join(format!("{name}.{section}"))]) {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, name).unwrap();
+        }
     }
 
     fn ending<'a>(files: &'a [PathBuf], name: &str, end: &str) -> &'a Path {
@@ -90,6 +112,8 @@ mod tests {
         assert!(line("./usr/bin/quorate-server").starts_with("-rwxr-xr-x root/root"));
         assert!(line("./etc/default/quorate-server").starts_with("-rw-r----- root/root"));
         assert!(listing.contains("./usr/lib/systemd/system/quorate-server.service"));
+        assert!(line("man8/quorate-server.8.gz").starts_with("-rw-r--r-- root/root"));
+        line("./usr/share/zsh/vendor-completions/_quorate-server");
     }
 
     /// The RPM parses, requires the C library it was linked with, and keeps edited settings.
@@ -122,7 +146,16 @@ mod tests {
             |options: &str| repo::output(Command::new("rpm").arg(options).arg(tools)).unwrap();
         let listing = rpm("-qpl");
         for name in ["quoratectl", "quorate-tui", "quorate-backup-agent"] {
-            assert!(listing.lines().any(|line| line == format!("/usr/bin/{name}")), "{listing}");
+            let files = [
+                format!("/usr/bin/{name}"),
+                format!("/usr/share/man/man1/{name}.1.gz"),
+                format!("/usr/share/bash-completion/completions/{name}"),
+                format!("/usr/share/zsh/site-functions/_{name}"),
+                format!("/usr/share/fish/vendor_completions.d/{name}.fish"),
+            ];
+            for file in files {
+                assert!(listing.lines().any(|line| line == file), "{file} in\n{listing}");
+            }
         }
         assert!(rpm("-K").contains("digests"), "{}", rpm("-K"));
     }

@@ -2,7 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+
+use super::pages;
 use crate::repo;
+
+/// Who installs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// dpkg.
+    Deb,
+    /// rpm.
+    Rpm,
+}
+
+/// A file as a builder takes it.
+pub struct Placed {
+    pub from: PathBuf,
+    pub to: String,
+    pub mode: u16,
+    pub is_config: bool,
+}
 
 /// Where a file of a package comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +110,15 @@ pub const PACKAGES: [Package; 2] = [
     },
 ];
 
+/// What the packages are made of, beside the work tree.
+#[derive(Clone, Copy)]
+pub struct Built<'a> {
+    /// The folder with the programs.
+    pub programs: &'a Path,
+    /// The folder that [`pages::write`] has filled.
+    pub pages: &'a Path,
+}
+
 impl Item {
     /// The file to read, with the programs in a folder of their own.
     pub fn source(&self, programs: &Path) -> PathBuf {
@@ -101,6 +130,23 @@ impl Item {
 }
 
 impl Package {
+    /// Everything in it: the table's items, and the pages that were made of its programs.
+    pub fn files(&self, built: &Built<'_>, format: Format) -> Result<Vec<Placed>> {
+        let item = |item: &Item| Placed {
+            from: item.source(built.programs),
+            to: item.to.to_owned(),
+            mode: item.mode,
+            is_config: item.is_config,
+        };
+        let mut files: Vec<Placed> = self.items.iter().map(item).collect();
+        for program in self.programs() {
+            for pages::Page { from, to } in pages::of(program, built.pages, format)? {
+                files.push(Placed { from, to, mode: 0o644, is_config: false });
+            }
+        }
+        Ok(files)
+    }
+
     /// A script of the package's lifecycle, where it has one.
     pub fn script(&self, name: &str) -> Option<PathBuf> {
         self.is_service.then(|| repo::root().join("packaging/server").join(name))

@@ -7,27 +7,33 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::contents::Package;
+use super::contents::{Built, Format, Package};
 use super::glibc;
 use crate::repo;
 
-/// Builds `package` from the programs of a folder and gives the file's path.
-pub fn build(package: &Package, programs: &Path, version: &str, folder: &Path) -> Result<PathBuf> {
+/// Builds `package` and gives the file's path.
+pub fn build(
+    package: &Package,
+    built: &Built<'_>,
+    version: &str,
+    folder: &Path,
+) -> Result<PathBuf> {
     let stage = tempfile::Builder::new().prefix("quorate-deb-").tempdir()?;
     let root = stage.path();
     fs::set_permissions(root, Permissions::from_mode(0o755))?;
     let mut bytes = 0;
-    for item in package.items {
-        let to = root.join(item.to.trim_start_matches('/'));
-        copy(&item.source(programs), &to, item.mode.into())?;
+    let files = package.files(built, Format::Deb)?;
+    for file in &files {
+        let to = root.join(file.to.trim_start_matches('/'));
+        copy(&file.from, &to, file.mode.into())?;
         bytes += fs::metadata(&to)?.len();
     }
     let control = root.join("DEBIAN");
     fs::create_dir(&control)?;
-    let glibc = glibc::minor_needed(paths(package, programs).iter().map(PathBuf::as_path))?;
+    let glibc = glibc::minor_needed(paths(package, built.programs).iter().map(PathBuf::as_path))?;
     fs::write(control.join("control"), control_text(package, version, glibc, bytes))?;
-    let configs = package.items.iter().filter(|item| item.is_config);
-    let configs: String = configs.map(|item| format!("{}\n", item.to)).collect();
+    let configs = files.iter().filter(|file| file.is_config);
+    let configs: String = configs.map(|file| format!("{}\n", file.to)).collect();
     fs::write(control.join("conffiles"), configs)?;
     for name in ["postinst", "prerm", "postrm"] {
         if let Some(script) = package.script(name) {

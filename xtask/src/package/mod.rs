@@ -4,6 +4,8 @@ mod command;
 mod contents;
 mod deb;
 mod glibc;
+mod pages;
 mod redhat;
+mod trial;
 
 pub use command::{Options, run};

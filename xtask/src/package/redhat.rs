@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rpm::{BuildConfig, CompressionType, Dependency, FileOptions, PackageBuilder};
 
-use super::contents::Package;
+use super::contents::{Built, Format, Package};
 use super::{deb, glibc};
 
 /// `$1` is 1 at a first installation and 2 at an upgrade.
@@ -32,8 +32,13 @@ if [ \"$1\" -eq 0 ] && [ -d /var/lib/quorate ]; then
 fi
 ";
 
-/// Builds `package` from the programs of a folder and gives the file's path.
-pub fn build(package: &Package, programs: &Path, version: &str, folder: &Path) -> Result<PathBuf> {
+/// Builds `package` and gives the file's path.
+pub fn build(
+    package: &Package,
+    built: &Built<'_>,
+    version: &str,
+    folder: &Path,
+) -> Result<PathBuf> {
     let architecture = std::env::consts::ARCH;
     let mut builder =
         PackageBuilder::new(package.name, version, "Apache-2.0", architecture, package.summary);
@@ -42,17 +47,17 @@ pub fn build(package: &Package, programs: &Path, version: &str, folder: &Path) -
         .release("1")
         .description(package.description)
         .build_host("localhost");
-    for item in package.items {
-        let mut options = FileOptions::new(item.to).permissions(item.mode);
-        if item.is_config {
+    for file in package.files(built, Format::Rpm)? {
+        let mut options = FileOptions::new(&file.to).permissions(file.mode);
+        if file.is_config {
             options = options.config().noreplace();
         }
-        if item.to.starts_with("/usr/share/doc/") {
+        if ["/usr/share/doc/", "/usr/share/man/"].iter().any(|docs| file.to.starts_with(docs)) {
             options = options.doc();
         }
-        builder.with_file(item.source(programs), options)?;
+        builder.with_file(&file.from, options)?;
     }
-    let paths = deb::paths(package, programs);
+    let paths = deb::paths(package, built.programs);
     let minor = glibc::minor_needed(paths.iter().map(PathBuf::as_path))?;
     builder.requires(Dependency::any(format!("libc.so.6(GLIBC_2.{minor})(64bit)")));
     if package.is_service {
