@@ -163,7 +163,13 @@ impl NetStreamAppend<TypeConfig> for Link {
             });
         }
         Box::pin(async move {
-            let requests = input.map(|request| wire::append_to(&request)).boxed();
+            // Taken before the way is opened: it is here, and nowhere else, that openraft waits after an error. A member
+            // that is down would otherwise be called without a pause.
+            let Some(first) = input.next().await else {
+                return Ok(stream::empty().boxed());
+            };
+            let requests = stream::once(std::future::ready(first)).chain(input);
+            let requests = requests.map(|request| wire::append_to(&request)).boxed();
             let answers = self
                 .transport
                 .append(self.target, Lane::Bulk, requests)
