@@ -34,10 +34,25 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("quorate-server: {error:#}");
+            eprintln!("quorate-server: {}", told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The steps that failed, outermost first. Several errors name their cause in their own text: it is told once.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
 }
 
 fn refuse(error: &quorate_server::config::ConfigError) -> ExitCode {
@@ -47,4 +62,19 @@ fn refuse(error: &quorate_server::config::ConfigError) -> ExitCode {
 
 fn exit_code(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    /// A cause that the text before it already names is not said again.
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("disk full");
+        let named = anyhow::Error::new(cause).context("failed to write a: disk full. Make room.");
+        assert_eq!(told(&named), "failed to write a: disk full. Make room.");
+        let unnamed = anyhow::anyhow!("disk full").context("failed to start");
+        assert_eq!(told(&unnamed), "failed to start: disk full");
+    }
 }

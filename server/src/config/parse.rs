@@ -65,12 +65,17 @@ pub enum Invocation {
     Print(String, i32),
 }
 
-/// clap's message and its tip in one line, without the usage text.
-fn one_line(message: &str) -> String {
+/// clap's message and its tip in one line, without the usage text and without the advice to write the flag as a value.
+fn one_line(message: &str, program: &str) -> String {
+    let is_told = |line: &&str| {
+        !line.is_empty()
+            && !line.starts_with("tip: to pass '")
+            && !line.starts_with("For more information")
+    };
     let lines = message.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let told: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-    let told = told.join(", ");
-    format!("{}. See quorate-server --help.", told.trim_start_matches("error: "))
+    let told: Vec<&str> = lines.filter(is_told).collect();
+    let told = told.join(" ").replace(": <file>", ": the snapshot FILE");
+    format!("{}. See {program} --help.", told.trim_start_matches("error: "))
 }
 
 /// Parses arguments (without the program name) and `ETCD_*` variables. The warnings that come with the values are
@@ -96,7 +101,9 @@ pub fn parse(
         Err(error) if !error.use_stderr() => {
             return Ok(Invocation::Print(error.to_string(), 0));
         }
-        Err(error) => return Err(ConfigError::Syntax(one_line(&error.to_string()))),
+        Err(error) => {
+            return Err(ConfigError::Syntax(one_line(&error.to_string(), "quorate-server")));
+        }
     };
     if let Some(stray) = matches.get_many::<String>(STRAY).and_then(|mut strays| strays.next()) {
         return Err(ConfigError::Contradiction(format!("{stray:?} is not a valid flag")));
@@ -375,7 +382,10 @@ fn parse_restore(args: Vec<String>) -> Result<Invocation, ConfigError> {
     let matches = match command.try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Invocation::Print(error.to_string(), 0)),
-        Err(error) => return Err(ConfigError::Syntax(error.to_string())),
+        Err(error) => {
+            let told = one_line(&error.to_string(), "quorate-server restore");
+            return Err(ConfigError::Syntax(told));
+        }
     };
     let get = |name: &str| matches.get_one::<String>(name).cloned();
     let bump = get("bump-revision").unwrap_or_default();
@@ -437,6 +447,16 @@ mod tests {
             (stray.to_string().as_str(), stray.exit_code()),
             ("\"stray\" is not a valid flag", 1)
         );
+    }
+
+    /// What clap says is one sentence that is true here: no tip to write the flag as a value, no second "try --help".
+    #[test]
+    fn complaints_are_one_sentence() {
+        let told = |args: &[&str]| serve(args, &[]).unwrap_err().to_string();
+        assert!(!told(&["--no-such-flag"]).contains("as a value"));
+        assert!(!told(&["--name"]).contains("For more information"));
+        let restore = told(&["restore"]);
+        assert!(!restore.contains('\n') && restore.contains("snapshot FILE"), "{restore}");
     }
 
     /// Exit codes of values with the wrong shape, as real etcd 3.7.1 ends with them.

@@ -7,6 +7,7 @@ use super::error::{Context as _, NodeError, Result, refuse};
 use super::state::backend_options;
 use super::{discovery, join, srv, takeover};
 use crate::config::{Config, Discovery};
+use crate::storage::engine_of;
 use crate::tls::TlsDialer;
 use fs4::fs_std::FileExt;
 use quorate_etcd_files::datadir::{self, InitialCluster, InitialUrls};
@@ -40,7 +41,17 @@ pub(super) async fn open(config: &Config, dialer: &TlsDialer) -> Result<DataDir>
     tokio::task::spawn_blocking(move || takeover::settle(&places, &options))
         .await
         .context("the take-over broke off")??;
-    let has_log = wal_dir.is_dir();
+    let has_log = has_log(&wal_dir)?;
+    if !has_log && engine_of(&snap_dir.join("state")).context("failed to open the state")?.is_some()
+    {
+        refuse!(
+            "there is no log in {}, yet {} holds a state that was made with one. Give the --wal-dir, or mount the disk, \
+             that it was started with. If the log is lost this member may have voted and promised what it no longer \
+             knows: remove it from the cluster and add it again with an empty directory.",
+            wal_dir.display(),
+            snap_dir.display()
+        );
+    }
     // Judged before anything is written, so that a wrong flag leaves no trace.
     let plan = if has_log { None } else { Some(plan_bootstrap(config, dialer).await?) };
     make_dirs(root, &snap_dir)?;
@@ -49,6 +60,7 @@ pub(super) async fn open(config: &Config, dialer: &TlsDialer) -> Result<DataDir>
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
         let members = if is_joining { Vec::new() } else { cluster.members.clone() };
         let cluster = InitialCluster { members, cluster_id: cluster.cluster_id };
+        make_way(&wal_dir)?;
         let options = wal::Options { prepare_ahead: false, ..wal::Options::default() };
         datadir::create_log(disk, &wal_dir, &cluster, member_id, false, options)
             .context("failed to make the log")?;
@@ -79,6 +91,33 @@ pub(super) fn refuse_foreign(root: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// True where a log has been begun. A directory without segments that somebody made for it is none, as in etcd.
+fn has_log(wal_dir: &Path) -> Result<bool> {
+    let is_segment = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|found| found == "wal"))
+    };
+    match std::fs::read_dir(wal_dir) {
+        Ok(mut entries) => Ok(entries.any(is_segment)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("failed to read {}", wal_dir.display())),
+    }
+}
+
+/// The log appears whole, by a rename, so that an empty directory in its place has to go.
+fn make_way(wal_dir: &Path) -> Result<()> {
+    match std::fs::remove_dir(wal_dir) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            let path = wal_dir.display();
+            refuse!(
+                "{path} cannot be replaced by the log: {error}. Where a disk is mounted there, give a directory below \
+                 it, such as {path}/wal."
+            )
+        }
+    }
 }
 
 fn make_dirs(root: &Path, snap_dir: &Path) -> Result<()> {

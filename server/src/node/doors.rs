@@ -9,7 +9,7 @@ use crate::tls::{
     Acceptor, Allowed, Pair, TlsDialer, TlsKeeper, TlsOptions, Version, make_self_signed,
 };
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,12 +149,17 @@ fn keeper(
     tracing::info!(
         cert = %options.pair.cert.display(),
         key = %options.pair.key.display(),
-        trusted_ca = ?options.trusted_ca,
+        trusted_ca = %shown(&options.trusted_ca),
         client_cert_auth = options.client_cert_auth,
-        crl_file = ?options.crl,
+        crl_file = %shown(&options.crl),
         "starting with {name} TLS"
     );
     TlsKeeper::open(options, metrics.clone()).with_context(|| format!("{name} TLS"))
+}
+
+/// A path for the log; empty where none is given, as etcd writes it.
+fn shown(path: &Option<PathBuf>) -> std::path::Display<'_> {
+    path.as_deref().unwrap_or(Path::new("")).display()
 }
 
 /// A port for clients.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use quorate_etcd_files::disk::Disk;
@@ -296,7 +297,7 @@ async fn watch_removal<O>(shared: Arc<Shared<O>>) {
 /// entry, so they are looked at from time to time; an error of the log itself is told at once.
 async fn watch_fatal<O>(shared: Arc<Shared<O>>) {
     let mut log = shared.log.fatal();
-    let metrics = shared.core.metrics();
+    let mut metrics = shared.core.metrics();
     let mut looks = tokio::time::interval(shared.config.heartbeat);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -312,6 +313,17 @@ async fn watch_fatal<O>(shared: Arc<Shared<O>>) {
         if let Err(error) = running {
             if !shared.stopping.is_cancelled() {
                 shared.progress.fail(&Fatal::new(error));
+            }
+            return;
+        }
+        // A core that broke off has not said so: its metrics are gone with it.
+        let is_gone = metrics.changed().now_or_never();
+        if is_gone.is_some_and(|changed| changed.is_err()) {
+            if !shared.stopping.is_cancelled() {
+                let text = "raft broke off; the panic before this says where. Restart the member. If it happens \
+                            again, its log and state do not belong together: remove it from the cluster and add it \
+                            again with an empty directory";
+                shared.progress.fail(&Fatal::new(text));
             }
             return;
         }

@@ -69,6 +69,12 @@ impl Lone {
 
     /// Starts, and wants the start to fail with one line that holds `words`.
     fn is_refused(&self, extra: &[&str], words: &[&str]) {
+        let text = self.fails(extra, words);
+        assert!(!text.contains("panicked"), "{text}");
+    }
+
+    /// The same, whatever stands before that line.
+    fn fails(&self, extra: &[&str], words: &[&str]) -> String {
         let mut process = self.process(extra);
         process.start().unwrap();
         let log = process.log.clone();
@@ -82,7 +88,6 @@ impl Lone {
         assert!(!status.unwrap().success());
         let text = fs::read_to_string(&log).unwrap();
         fs::remove_file(&log).unwrap();
-        assert!(!text.contains("panicked"), "{text}");
         assert!(!text.contains("ready to serve client requests"), "{text}");
         let lines: Vec<&str> =
             text.lines().filter(|line| line.starts_with("quorate-server: ")).collect();
@@ -91,6 +96,7 @@ impl Lone {
         for word in words {
             assert!(line.contains(word), "{word:?} is missing in: {line}");
         }
+        text
     }
 }
 
@@ -213,6 +219,53 @@ fn mixed_data_dirs() {
     let mut process = one.process(&[]);
     process.start().unwrap();
     process.wait_ready(READY_MAX).unwrap();
+}
+
+/// A state whose log is gone, as behind a forgotten mount: a member that no longer knows what it promised must not vote.
+#[test]
+fn lost_log() {
+    let lone = Lone::with_data();
+    let (log, aside) = (lone.data().join("member/wal"), lone.folder.path().join("wal-aside"));
+    fs::rename(&log, &aside).unwrap();
+    lone.refuses(&[], &["no log", "--wal-dir", "add it again"]);
+    fs::create_dir(&log).unwrap();
+    lone.refuses(&[], &["no log"]);
+}
+
+/// An empty directory that was made for the log beforehand is used, as etcd does.
+#[test]
+fn empty_wal_dir() {
+    let lone = Lone::new();
+    let log = lone.folder.path().join("log");
+    fs::create_dir(&log).unwrap();
+    let mut process = lone.process(&[&format!("--wal-dir={}", log.display())]);
+    process.start().unwrap();
+    process.wait_ready(READY_MAX).unwrap();
+    first_file(&log, "wal");
+}
+
+/// A log of the same member that is older than its state, as from a copy of the disk: raft breaks off, and the member
+/// ends instead of standing there without an answer for anybody.
+#[test]
+fn older_log() {
+    let lone = Lone::new();
+    let starts = |times: usize| {
+        for _ in 0..times {
+            let mut process = lone.process(&[]);
+            process.start().unwrap();
+            process.wait_ready(READY_MAX).unwrap();
+            process.stop(READY_MAX).unwrap();
+            fs::remove_file(&process.log).unwrap();
+        }
+    };
+    starts(1);
+    let (log, older) = (lone.data().join("member/wal"), lone.folder.path().join("older"));
+    let copied = Command::new("cp").arg("-r").args([&log, &older]).status();
+    assert!(copied.unwrap().success());
+    starts(2);
+    fs::remove_dir_all(&log).unwrap();
+    fs::rename(&older, &log).unwrap();
+    lone.fails(&[], &["raft broke off", "add it again"]);
 }
 
 /// A directory that a running member holds.

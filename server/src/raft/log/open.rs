@@ -61,7 +61,7 @@ pub(in crate::raft) fn open(
     observer: Arc<dyn Observer>,
 ) -> Result<Opened, Fatal> {
     let (writer, replay) =
-        Writer::open(disk, &identity.dir, identity.options).map_err(Fatal::new)?;
+        Writer::open(disk, &identity.dir, identity.options).map_err(|error| unreadable(&error))?;
     check_identity(&replay, identity)?;
     if let Some(repair) = &replay.repair {
         tracing::warn!(
@@ -95,6 +95,14 @@ pub(in crate::raft) fn open(
     let place = Arc::new(Place::new(identity.member_id, &newest));
     let store = LogStore { view, writer, reader: boot.reader, seen, place };
     Ok(Opened { store, thread, applied, newest })
+}
+
+/// A damaged log is never mended by guessing.
+fn unreadable(error: &quorate_etcd_files::Error) -> Fatal {
+    Fatal::new(format_args!(
+        "{error}. Remove this member from the cluster and add it again with an empty directory, or restore a snapshot \
+         into a new one."
+    ))
 }
 
 fn check_identity(replay: &Replay, identity: &LogIdentity) -> Result<(), Fatal> {
