@@ -30,6 +30,11 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
+    /// True where the store holds nothing of ours, not even something broken.
+    pub fn is_empty(&self) -> bool {
+        self.backups.is_empty() && self.damaged.is_empty() && self.unfinished.is_empty()
+    }
+
     /// Reads the whole store.
     pub async fn read(store: &dyn SnapshotStore) -> Result<Self> {
         let objects = store.list().await?;
@@ -89,7 +94,10 @@ impl Catalogue {
             if clusters.len() > 1 {
                 return Err(AgentError::refused(
                     format!("the store holds backups of {} clusters", clusters.len()),
-                    format!("Give --cluster-id with one of {:?}.", clusters),
+                    format!(
+                        "Give --cluster-id with one of {}; `list` shows which backup is whose.",
+                        clusters.into_iter().collect::<Vec<_>>().join(", ")
+                    ),
                 ));
             }
             let newest = candidates.find(|backup| backup.is_counted());

@@ -49,6 +49,12 @@ pub enum AgentError {
         /// What was looked for, and where.
         what: String,
     },
+    /// There are backups, and the newest is older than was asked for.
+    #[error("{what}")]
+    TooOld {
+        /// The newest backup and its age.
+        what: String,
+    },
     /// A precondition does not hold, so nothing was done.
     #[error("{what}")]
     Refused {
@@ -114,6 +120,7 @@ impl AgentError {
             Self::Store { .. } => 6,
             Self::Refused { .. } => 7,
             Self::Server { .. } => 8,
+            Self::TooOld { .. } => 9,
             Self::Cancelled => 130,
         }
     }
@@ -127,13 +134,22 @@ impl AgentError {
             Self::NotFound { .. } => {
                 Some("Run `quorate-backup-agent list` with the same --store to see what is there.")
             }
+            Self::Cluster { what } if what.contains("permission denied") => Some(
+                "A snapshot is everything the cluster holds, so it needs the role root: the user root, or a client \
+                 certificate whose CommonName is root.",
+            ),
             Self::Cluster { .. } => Some(
                 "Check --endpoints, the TLS files and the credentials with `quoratectl endpoint status`.",
             ),
-            Self::Store { retryable: true, .. } => Some("Run the command again."),
+            Self::Store { retryable: true, .. } => Some(
+                "Check that the store runs and is reached from here, then run the command again.",
+            ),
             Self::Store { retryable: false, .. } => {
                 Some("Check the store's address, its credentials and its rights.")
             }
+            Self::TooOld { .. } => Some(
+                "Look whether the agent runs (`systemctl status quorate-backup-agent`) and what its log says.",
+            ),
             Self::Server { .. } => Some("The server's own log is named above; it says why."),
             Self::Io { .. } | Self::Cancelled => None,
         }
@@ -147,6 +163,7 @@ impl AgentError {
             Self::Configuration { .. }
             | Self::Integrity { .. }
             | Self::NotFound { .. }
+            | Self::TooOld { .. }
             | Self::Refused { .. }
             | Self::Io { .. }
             | Self::Cancelled => false,

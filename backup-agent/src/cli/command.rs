@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use super::backup::BackupCommand;
+use super::check::CheckCommand;
 use super::completion::{CompletionCommand, GenerateCommand};
 use super::drill::DrillCommand;
 use super::flags::{LogFormat, Output};
@@ -28,10 +29,11 @@ Exit codes:
   6    the store could not be reached, or answered with an error
   7    refused: a precondition does not hold, nothing was done
   8    a server started for a drill or a recovery failed
+  9    the newest backup is too old
   130  stopped by a signal or by the operator
 Any other code is a failure.
 
-Every flag can be given as QUORATE_BACKUP_<FLAG> in the environment. Secrets never are flags: S3 keys come from
+What stays the same from run to run can be given as QUORATE_BACKUP_<FLAG> in the environment (see [env: …]). Secrets never are flags: S3 keys come from
 --s3-access-key-id-file and --s3-secret-access-key-file, from the systemd credentials s3-access-key-id and
 s3-secret-access-key, or from the AWS chain (AWS_ACCESS_KEY_ID …, profile files, instance roles).";
 
@@ -63,6 +65,8 @@ enum Command {
     Backup(BackupCommand),
     /// Show the backups in a store
     List(ListCommand),
+    /// Fail when the newest backup is too old: for a monitor
+    Check(CheckCommand),
     /// Download a backup and check every byte of it
     Verify(VerifyCommand),
     /// Delete the backups that no keep rule wants
@@ -105,6 +109,7 @@ pub async fn execute(line: CommandLine) -> Result<()> {
     match line.command {
         Command::Backup(command) => command.run(output).await,
         Command::List(command) => command.run(output).await,
+        Command::Check(command) => command.run(output).await,
         Command::Verify(command) => command.run(output).await,
         Command::Prune(command) => command.run(output).await,
         Command::Run(command) => command.run().await,

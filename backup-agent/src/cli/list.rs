@@ -52,6 +52,9 @@ impl ListCommand {
                     .collect(),
                 unfinished: catalogue.unfinished.iter().map(|o| o.name.as_str()).collect(),
             }),
+            Output::Table if backups.is_empty() && catalogue.is_empty() => {
+                println!("no backups in {}", store.describe());
+            }
             Output::Table => print_listing(&backups, &catalogue),
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The command line: a file per command, flags in `flags`, printing in `print`. No work is done here.
 
 mod backup;
+mod check;
 mod command;
 mod completion;
 mod drill;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::flags::{Output, RetentionFlags, StoreFlags};
 use super::print;
+use super::question::{confirm, is_interactive};
 use crate::catalogue::Catalogue;
 use crate::error::Result;
 use crate::policy::Decision;
@@ -21,6 +22,9 @@ pub struct PruneCommand {
     /// Only show the plan, with the reason of every decision
     #[arg(long)]
     dry_run: bool,
+    /// Do not ask. Where there is no terminal nobody is asked
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Serialize)]
@@ -36,20 +40,39 @@ impl PruneCommand {
         let store = self.store.open().await?;
         let catalogue = Catalogue::read(store.as_ref()).await?;
         let plan = plan_prune(&catalogue, &self.retention.policy(), Timestamp::now())?;
+        if output == Output::Table {
+            print_plan(&plan);
+        }
         let done = if self.dry_run {
             None
         } else {
+            self.confirm(&plan)?;
             Some(execute(&plan, &catalogue, store.as_ref()).await?)
         };
-        match output {
-            Output::Json => print::json(&Outcome { dry_run: self.dry_run, plan: &plan, done }),
-            Output::Table => print_outcome(&plan, done),
+        match (output, done) {
+            (Output::Json, done) => {
+                print::json(&Outcome { dry_run: self.dry_run, plan: &plan, done });
+            }
+            (Output::Table, Some(done)) => println!(
+                "{} backups deleted, {} left-overs removed",
+                done.n_backups, done.n_abandoned
+            ),
+            (Output::Table, None) => println!("dry run: nothing was deleted"),
         }
         Ok(())
     }
+
+    /// Whoever sits at a terminal sees the plan before it is done.
+    fn confirm(&self, plan: &PrunePlan) -> Result<()> {
+        let n_backups = plan.decisions.iter().filter(|decision| !decision.keep).count();
+        if self.yes || !is_interactive() || n_backups == 0 {
+            return Ok(());
+        }
+        confirm(&format!("This deletes {n_backups} backups for good."), "delete")
+    }
 }
 
-fn print_outcome(plan: &PrunePlan, done: Option<Pruned>) {
+fn print_plan(plan: &PrunePlan) {
     let row = |decision: &Decision| {
         let reasons: Vec<_> = decision.reasons.iter().map(ToString::to_string).collect();
         [
@@ -63,11 +86,5 @@ fn print_outcome(plan: &PrunePlan, done: Option<Pruned>) {
     print::table(["", "ID", "TAKEN", "BECAUSE"], &rows);
     for name in &plan.abandoned {
         println!("delete  {name}: an interrupted run left it");
-    }
-    match done {
-        Some(done) => {
-            println!("{} backups deleted, {} left-overs removed", done.n_backups, done.n_abandoned)
-        }
-        None => println!("dry run: nothing was deleted"),
     }
 }

@@ -107,6 +107,7 @@ impl RecoverCommand {
     /// Runs the command.
     pub async fn run(mut self, output: Output) -> Result<()> {
         let store = self.store.open().await?;
+        self.go_on();
         self.ask_source(store.as_deref()).await?;
         let inventory = self.take_inventory(store.as_deref()).await?;
         let request = self.request(&inventory)?;
@@ -137,6 +138,25 @@ impl RecoverCommand {
         Ok(())
     }
 
+    /// A recovery that was begun in the work directory says what it was asked for; flags may repeat it.
+    fn go_on(&mut self) {
+        let Ok(journal) = Journal::load(&self.work_dir.join(JOURNAL)) else { return };
+        let begun = journal.request();
+        eprintln!("There is a recovery in {}: this goes on with it.", self.work_dir.display());
+        if self.from_data_dir.is_none() && self.from_backup.is_none() {
+            match &begun.source {
+                SourceRequest::DataDir { path, wal_dir, tail, .. } => {
+                    self.from_data_dir = Some(path.clone());
+                    self.from_wal_dir = wal_dir.clone();
+                    self.tail = *tail;
+                }
+                // One that cannot be named any more is asked for again.
+                SourceRequest::Backup { id, .. } => self.from_backup = id.parse().ok(),
+            }
+        }
+        self.data_dir.get_or_insert_with(|| begun.data_dir.clone());
+    }
+
     /// On a terminal, asks where the data comes from when no flag says it.
     async fn ask_source(&mut self, store: Option<&dyn SnapshotStore>) -> Result<()> {
         if self.from_data_dir.is_some() || self.from_backup.is_some() {
@@ -157,13 +177,20 @@ impl RecoverCommand {
                 eprintln!("  backup {}: {taken}, revision {}", backup.id, backup.snapshot.revision);
             }
         }
-        let answer = ask("Data directory, backup id, or latest", None)?;
-        if Path::new(&answer).is_dir() {
-            self.from_data_dir = Some(answer.into());
-        } else {
-            self.from_backup = Some(answer.parse()?);
+        loop {
+            let answer = ask("Data directory, backup id, or latest", None)?;
+            if Path::new(&answer).is_dir() {
+                self.from_data_dir = Some(answer.into());
+                return Ok(());
+            }
+            match answer.parse() {
+                Ok(wanted) => {
+                    self.from_backup = Some(wanted);
+                    return Ok(());
+                }
+                Err(_) => eprintln!("{answer:?} is neither a directory here nor a backup id."),
+            }
         }
-        Ok(())
     }
 
     async fn take_inventory(&self, store: Option<&dyn SnapshotStore>) -> Result<Inventory> {
@@ -212,7 +239,8 @@ impl RecoverCommand {
         let data_dir = match &self.data_dir {
             Some(path) => absolute(path)?,
             None if is_interactive() && !self.yes => {
-                let question = format!("Data directory to make for {}", members[0].name);
+                let question =
+                    format!("Data directory to make for {}, absent or empty", members[0].name);
                 absolute(Path::new(&ask(&question, None)?))?
             }
             None => {
@@ -223,6 +251,13 @@ impl RecoverCommand {
             }
         };
         let work_dir = absolute(&self.work_dir)?;
+        let is_begun = work_dir.join(JOURNAL).exists();
+        if !is_begun && is_occupied(&data_dir) {
+            return Err(AgentError::refused(
+                format!("{} is not empty, or no directory", data_dir.display()),
+                "Give --data-dir with a new path. Old data directories stay where they are until all is well again.",
+            ));
+        }
         Ok(RecoverRequest {
             source,
             members,
@@ -313,6 +348,14 @@ impl RecoverCommand {
             access: Access { tls: self.access.tls(), credentials },
             say: |line| eprintln!("{line}"),
         })
+    }
+}
+
+/// True where a data directory cannot be made.
+fn is_occupied(path: &Path) -> bool {
+    match std::fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
 

@@ -107,6 +107,14 @@ fn first_line(path: &Path) -> Result<String> {
     }
 }
 
+/// The causes of an error, the outermost left out: it only says that something failed.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| (**error).source());
+    let mut told: Vec<String> = causes.map(ToString::to_string).collect();
+    told.dedup();
+    if told.is_empty() { DisplayErrorContext(error).to_string() } else { told.join(": ") }
+}
+
 /// Turns an SDK error into ours, in the store's own words where it had any.
 pub fn store_error<E>(store: &str, action: &str, error: &SdkError<E>) -> AgentError
 where
@@ -120,10 +128,8 @@ where
             (format!("{code}: {message} (HTTP {status})"), status >= 500 || status == 429)
         }
         SdkError::TimeoutError(_) => ("no answer in time".to_owned(), true),
-        SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
-            (DisplayErrorContext(error).to_string(), true)
-        }
-        _ => (DisplayErrorContext(error).to_string(), false),
+        SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => (causes(error), true),
+        _ => (causes(error), false),
     };
     AgentError::Store { store: store.to_owned(), what: format!("{action}: {words}"), retryable }
 }

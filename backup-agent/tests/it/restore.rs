@@ -91,8 +91,13 @@ async fn backups_go_both_ways() {
         put_many(&client(&cluster.endpoints()).await, "k", 25, 40).await;
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = Agent::with_directory(directory.path());
+        let empty = store.run(&["list"]).await.ok();
+        assert!(empty.stdout.contains("no backups in file://"), "{}", empty.stdout);
         let take = store.clone().with("--endpoints", &cluster.endpoints());
         let manifest = take.run(&["backup", "now", "--output", "json"]).await.ok().json();
+        let young = store.run(&["check", "--max-age", "1h"]).await.ok();
+        assert!(young.stdout.contains("newest backup"), "{}", young.stdout);
+        store.run(&["check", "--max-age", "0s"]).await.fails(9);
         let binary = server_binary(into);
         let drill = store.with("--server-binary", binary.to_str().expect("text"));
         let report = drill.run(&["drill", "--output", "json"]).await.ok().json();

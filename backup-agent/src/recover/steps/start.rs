@@ -47,10 +47,14 @@ impl Step for StartFirst {
         let content = inspect(&workspace.snapshot()).await?;
         let wanted = content.revision + bump(&workspace.request);
         if revision < wanted {
-            return Err(AgentError::damaged(format!(
-                "{} runs with revision {revision}, it was restored to {wanted}: is it another directory?",
-                first.name
-            )));
+            return Err(AgentError::refused(
+                format!(
+                    "{} runs with revision {revision}, it was restored to {wanted}",
+                    first.name
+                ),
+                "It was started on another data directory. Stop it, start it on the one of the step before, and run this \
+                 again.",
+            ));
         }
         if workspace.request.bump_revision.is_some() {
             return Ok(format!("serving, revision {revision}"));
@@ -125,6 +129,7 @@ pub async fn start(workspace: &Workspace, index: usize) -> Result<()> {
             (workspace.say)("      (move its old data directory away first)");
         }
         (workspace.say)(&format!("        {}", start_command(request, index)));
+        (workspace.say)("      with its other flags as they were, those of TLS above all");
         return Ok(());
     };
     let mut command = Command::new("sh");
