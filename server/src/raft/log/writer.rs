@@ -98,7 +98,7 @@ impl QueueState {
 
 impl Op {
     /// Tells whoever waits that this was not written.
-    pub(super) fn fail(self, error: &Fatal) {
+    fn fail(self, error: &Fatal) {
         match self {
             Op::Append { done, .. } => done.io_completed(Err(std::io::Error::other(error.clone()))),
             // Whoever asked may be gone.
@@ -137,17 +137,9 @@ impl WriterHandle {
 
     /// Writes an operation on the spot where that is likely to be quick, or hands it to the thread. Blocks for a sync.
     pub(super) fn write_now(&self, op: Op) {
-        let ops = {
-            let mut state = self.queue.state.lock();
-            if !state.is_free() {
-                drop(state);
-                return self.push(op);
-            }
-            let mut ops = state.take();
-            ops.push(op);
-            ops
-        };
-        self.queue.write(&self.pen, ops);
+        if self.leave(op) {
+            self.write_left();
+        }
     }
 
     /// Queues an operation and wakes nobody, where whoever brings it is free to write it: then [`Self::write_left`] has to
