@@ -82,7 +82,8 @@ async fn next(
     Ok((Some((answer, share)), stream))
 }
 
-/// A target other than the key without an order: etcd sorts ascending, so it answers in one piece.
+/// A target other than the key without an order sorts ascending by it, so the whole has to be read before the first pair
+/// can be sent.
 pub fn is_sorted_whole(request: &RangeRequest) -> bool {
     request.sort_target() != SortTarget::Key && request.sort_order() == SortOrder::None
 }

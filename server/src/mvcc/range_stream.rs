@@ -7,7 +7,6 @@ use super::{MvccError, RangeResult, Store};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use quorate_proto::etcdserverpb::RangeRequest;
-use quorate_proto::etcdserverpb::range_request::SortTarget;
 use quorate_proto::mvccpb::KeyValue;
 use std::sync::Arc;
 
@@ -55,8 +54,6 @@ impl RangeStream {
     /// Prepares the stream; nothing is read yet. A good `chunk_bytes` is `--max-request-bytes`.
     pub fn new(store: Arc<Store>, request: RangeRequest, chunk_bytes: usize) -> RangeStream {
         let left = (request.limit > 0).then_some(request.limit);
-        // Without an order a sort target says nothing; in chunks it could only do harm.
-        let request = RangeRequest { sort_target: SortTarget::Key.into(), ..request };
         let (chunk_keys, n_sent, revision) = (FIRST_CHUNK_KEYS, 0, 0);
         RangeStream {
             store,
