@@ -18,6 +18,7 @@ mod machine;
 mod membership;
 mod network;
 mod propose;
+mod reach;
 mod read;
 mod relay;
 mod start;

@@ -26,6 +26,7 @@ use super::log::{self, LogIdentity, LogStore, Opened};
 use super::machine::Machine;
 use super::membership::Membership;
 use super::network::Network;
+use super::reach;
 use super::read;
 use super::relay::{Relay, RelayAnswers, RelayItem};
 use super::transport::{PeerError, SharedTransport};
@@ -257,6 +258,7 @@ impl Tasks {
         spawn_until(stop(), watch_removal(shared.clone()));
         spawn_until(stop(), watch_fatal(shared.clone()));
         spawn_until(stop(), welcome_joining(shared.clone()));
+        spawn_until(stop(), reach::watch(Raft { shared: shared.clone() }));
     }
 }
 

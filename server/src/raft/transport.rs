@@ -58,6 +58,8 @@ pub type Call<T> = BoxFuture<'static, Result<T, PeerError>>;
 pub struct PeerStats {
     /// The peer answers since then; `None` while it does not.
     pub active_since: Option<Instant>,
+    /// When it called this member last, for whatever; `None` when it never has, or the transport does not tell.
+    pub called_at: Option<Instant>,
     /// Bytes sent to it, as far as counted: messages, without framing.
     pub sent_bytes: u64,
     /// Bytes received from it.

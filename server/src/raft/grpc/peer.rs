@@ -26,6 +26,7 @@ pub(super) struct PeerLink {
     pub(super) id: MemberId,
     connections: Mutex<Connections>,
     active_since: Mutex<Option<Instant>>,
+    called_at: Mutex<Option<Instant>>,
     pub(super) sent_bytes: AtomicU64,
     pub(super) received_bytes: AtomicU64,
     failures: AtomicU64,
@@ -40,6 +41,7 @@ impl PeerLink {
             id,
             connections: Mutex::default(),
             active_since: Mutex::default(),
+            called_at: Mutex::default(),
             sent_bytes: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -114,6 +116,11 @@ impl PeerLink {
         was_active
     }
 
+    /// Notes that the peer has called: it gets through to this member.
+    pub(super) fn called(&self) {
+        *self.called_at.lock() = Some(Instant::now());
+    }
+
     /// Counts what came from the peer on a stream that it opened.
     pub(super) fn received(&self, bytes: usize) {
         self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -133,6 +140,7 @@ impl PeerLink {
         let round_trip_us = self.round_trip_us.load(Ordering::Relaxed);
         PeerStats {
             active_since: *self.active_since.lock(),
+            called_at: *self.called_at.lock(),
             sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
             received_bytes: self.received_bytes.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),

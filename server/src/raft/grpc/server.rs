@@ -83,6 +83,9 @@ impl PeerService {
             )));
         }
         self.handler.admit(from).map_err(|error| status(&error))?;
+        if let Some(link) = self.transport.link(from) {
+            link.called();
+        }
         Ok(from)
     }
 

@@ -26,6 +26,7 @@ struct Node {
     raft: Raft<u64>,
     live: Arc<parking_lot::Mutex<super::machine::State>>,
     stop_serving: CancellationToken,
+    service: PeerServer<PeerService>,
     disk: TestDisk,
     dir: tempfile::TempDir,
     address: SocketAddr,
@@ -67,16 +68,22 @@ async fn run(id: MemberId, listener: TcpListener, dir: tempfile::TempDir, disk: 
     let raft = Raft::start(config, machine, surroundings).await.unwrap();
     let identity = Identity { cluster_id: 77, member_id: id };
     let service = peer_service(identity, raft.peer_handler(), transport);
+    let address = listener.local_addr().unwrap();
+    let stop_serving = open(listener, service.clone());
+    Node { raft, live, stop_serving, service, disk, dir, address }
+}
+
+/// Serves peers until the answer is cancelled.
+fn open(listener: TcpListener, service: PeerServer<PeerService>) -> CancellationToken {
     let stop_serving = CancellationToken::new();
     let stopped = stop_serving.clone();
-    let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         tokio::select! {
             () = serve(listener, service) => {}
             () = stopped.cancelled() => {}
         }
     });
-    Node { raft, live, stop_serving, disk, dir, address }
+    stop_serving
 }
 
 /// Serves peers; all connections end with this future.
@@ -178,6 +185,42 @@ async fn three_members_over_grpc() {
     .await;
     let stats = nodes[first].raft.peer_stats(victim as u64 + 1);
     assert!(stats.sent_bytes > 0 && stats.round_trip.is_some(), "{stats:?}");
+    for node in &nodes {
+        node.stop_serving.cancel();
+        node.raft.shutdown().await;
+    }
+}
+
+/// A leader that nobody gets through to, while it gets through to all, gives leadership away, so that the others serve
+/// their clients; and it catches up when it is reached again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_behind_a_one_way_wall_gives_way() {
+    let mut nodes = three().await;
+    let first = leader(&nodes).await;
+    eventually("everybody to have called the leader", || {
+        let called = |id: u64| nodes[first].raft.peer_stats(id).called_at.is_some();
+        (1..=3).all(|id| id == first as u64 + 1 || called(id)).then_some(())
+    })
+    .await;
+    nodes[first].stop_serving.cancel();
+    let others = [(first + 1) % 3, (first + 2) % 3];
+    eventually("another leader", || {
+        let seen = others.map(|i| nodes[i].raft.leader());
+        seen[0].filter(|leader| seen[1] == Some(*leader) && *leader != first as u64 + 1)
+    })
+    .await;
+    for i in others {
+        nodes[i].raft.propose(put(&format!("through {i}"), "v")).await.unwrap();
+        assert!(nodes[i].raft.read_index().await.unwrap() > 0);
+    }
+    eventually("the old leader to know", || (!nodes[first].raft.is_leader()).then_some(())).await;
+    let listener = bind_again(nodes[first].address).await;
+    nodes[first].stop_serving = open(listener, nodes[first].service.clone());
+    eventually("equal states", || {
+        let states: Vec<_> = nodes.iter().map(|node| node.live.lock().clone()).collect();
+        (states[0] == states[1] && states[1] == states[2]).then_some(())
+    })
+    .await;
     for node in &nodes {
         node.stop_serving.cancel();
         node.raft.shutdown().await;
