@@ -191,6 +191,8 @@ async fn start(
             .context("invalid flags")?;
     let login = login::options(&config, SystemClock::shared())?;
     let data_dir = data_dir::open(&config, &tls.dialer()).await?;
+    // Reading the log may take long. Peers that call meanwhile wait, as with etcd, and need not be told to call again.
+    let peer_listeners = doors::listen_all(peer_sockets)?;
     let backend = open_backend(&config, &data_dir.snap_dir, &metrics)?;
     let cluster = Arc::new(ClusterState::new(data_dir.cluster_id, data_dir.member_id));
     let clock = SystemClock::shared();
@@ -229,7 +231,7 @@ async fn start(
     raft.set_forward_handler(Arc::new(answers));
     let mut tasks = JoinSet::new();
     let service = peer_service(identity, raft.peer_handler(), transport);
-    peer_door::open(&mut tasks, doors::listen_all(peer_sockets)?, service, &cluster);
+    peer_door::open(&mut tasks, peer_listeners, service, &cluster);
     for keeper in [&tls.client, &tls.peer].into_iter().flatten() {
         tasks.spawn(keeper.clone().watch_files());
     }

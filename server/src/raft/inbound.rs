@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::apply::Image;
-use super::config::Observer;
+use super::config::{Observer, PROPOSALS_MAX};
 use super::core::Core;
 use super::core::{
     CoreSnapshot, CoreSnapshotMeta, Setback, SetbackSink, SubmissionResponder, TypeConfig,
@@ -27,8 +27,8 @@ use super::transport::{Answers, Call, ForwardHandler, PeerError, PeerHandler};
 use super::wire;
 use crate::types::MemberId;
 
-/// Answers to a relaying follower that wait to be sent.
-const RELAY_ANSWERS: usize = 4096;
+/// Answers to a relaying follower that wait to be sent: as many as it may have proposals under way, so that none is lost.
+const RELAY_ANSWERS: usize = PROPOSALS_MAX;
 
 /// Tells whether a member has been removed from the cluster.
 pub type IsRemoved = Arc<dyn Fn(MemberId) -> bool + Send + Sync>;
@@ -169,7 +169,7 @@ impl PeerHandler for Inbound {
     }
 }
 
-/// Tells a follower of setbacks. If it does not read them, they are lost, and its callers wait until their time is up.
+/// Tells a follower of setbacks.
 struct FollowerSink(mpsc::Sender<pb::RelayResponse>);
 
 impl SetbackSink for FollowerSink {

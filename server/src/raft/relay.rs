@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use quorate_proto::quoratepb as pb;
 use quorate_proto::raftpb::ConfChange;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::core::Setback;
 use super::leader::LeaderInfo;
@@ -55,6 +56,8 @@ pub(super) struct Relay {
     pub(super) transport: SharedTransport,
     pub(super) leader: watch::Receiver<LeaderInfo>,
     pub(super) answers: Arc<dyn RelayAnswers>,
+    /// How long a caller waits at most, and so how long a line that was left is listened to.
+    pub(super) patience: Duration,
 }
 
 type Reads = Arc<Mutex<HashMap<u64, Vec<oneshot::Sender<Option<u64>>>>>>;
@@ -66,11 +69,13 @@ struct Line {
     reads: Reads,
     next_read: u64,
     reader: tokio::task::JoinHandle<()>,
+    _left: DropGuard,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.reader.abort();
+        // A read may be asked again at once; a proposal may not, so what becomes of it is still listened to.
+        self.reads.lock().clear();
     }
 }
 
@@ -111,8 +116,22 @@ impl Relay {
             Ok(answers) => {
                 let reads = Reads::default();
                 let reader = read_answers(answers, self.answers.clone(), reads.clone());
-                let reader = tokio::spawn(reader);
-                Some(Line { leader, requests, reads, next_read: 1, reader })
+                let (left, patience) = (CancellationToken::new(), self.patience);
+                let over = left.clone().cancelled_owned();
+                let reader = tokio::spawn(async move {
+                    tokio::select! {
+                        () = reader => {}
+                        () = over.then(|()| tokio::time::sleep(patience)) => {}
+                    }
+                });
+                Some(Line {
+                    leader,
+                    requests,
+                    reads,
+                    next_read: 1,
+                    reader,
+                    _left: left.drop_guard(),
+                })
             }
             Err(error) => {
                 self.answers.peer_error(&error);

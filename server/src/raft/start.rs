@@ -145,7 +145,8 @@ async fn found<M: Machine>(
         observer: observer.clone(),
         removed: removed.clone(),
     };
-    let core_config = Arc::new(core_config(config).validate().map_err(Fatal::new)?);
+    let is_alone = newest.counting().eq([config.member_id]);
+    let core_config = Arc::new(core_config(config, is_alone).validate().map_err(Fatal::new)?);
     let core = Core::new(config.member_id, core_config, network, log.clone(), door).await;
     let core = core.map_err(|error| first_cause(&progress, &log, &unfit(config, &error)))?;
     started.store(true, Ordering::Release);
@@ -197,7 +198,7 @@ fn first_cause(progress: &Progress, log: &LogStore, error: &dyn std::fmt::Displa
 /// openraft's election timeout begins after a lease of `election_timeout_max`: with 0.7 and 0.35 of etcd's timeout a
 /// follower campaigns 1.05 to 1.4 timeouts after it last heard the leader (etcd: 1 to 2). Its heartbeat interval is
 /// also the time it waits for an answer, so it is long, and [`LeaderWatch`] sends heartbeats at etcd's interval.
-pub(super) fn core_config(config: &RaftConfig) -> Config {
+pub(super) fn core_config(config: &RaftConfig, is_alone: bool) -> Config {
     let election = (config.election.as_millis() as u64).max(20);
     let minimum = election * 35 / 100;
     Config {
@@ -211,8 +212,9 @@ pub(super) fn core_config(config: &RaftConfig) -> Config {
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_count.max(1)),
         max_in_snapshot_log_to_keep: config.snapshot_catchup_entries,
         purge_batch_size: 1,
-        // Switched on after a first election timeout where nothing may shorten that.
-        enable_elect: config.initial_election_tick_advance,
+        // Switched on after a first election timeout where nothing may shorten that. A lone voter has nobody to wait
+        // for, with etcd too.
+        enable_elect: config.initial_election_tick_advance || is_alone,
         enable_pre_vote: Some(config.pre_vote),
         enable_leader_restore: Some(false),
         backoff: "20ms 50ms 100ms 200ms ...500ms".to_owned(),
@@ -241,6 +243,7 @@ impl Tasks {
             transport: shared.transport.clone(),
             leader: self.leader_info.subscribe(),
             answers,
+            patience: config.request_timeout(),
         };
         let leader_watch = LeaderWatch {
             core: shared.core.clone(),

@@ -208,3 +208,40 @@ async fn swallowed_leader_holds_nobody_up() {
     }
     cluster.stop().await;
 }
+
+/// Who proposed through a leader that was replaced hears of it from the old leader, when that learns of it, although
+/// its member follows another by then: nobody waits for his time to run out.
+#[tokio::test(flavor = "multi_thread")]
+async fn setbacks_come_from_a_former_leader() {
+    let cluster = Cluster::start(3).await;
+    let old = cluster.leader().await;
+    let rest = others(old);
+    for id in &rest {
+        cluster.fill(*id, 0..1).await;
+    }
+    cluster.net.cut_calls(old, &rest);
+    let taken = cluster.raft(old).status().last_index + 2;
+    let lost = rest.clone().into_iter().map(|id| {
+        let raft = cluster.raft(id);
+        tokio::spawn(async move { raft.propose(put(&format!("lost{id}"), "v")).await })
+    });
+    let lost: Vec<_> = lost.collect();
+    eventually("the old leader to take the proposals", || {
+        (cluster.raft(old).status().last_index >= taken).then_some(())
+    })
+    .await;
+    // Lines to it stay open, but nothing passes: it does not hear of the election either.
+    cluster.net.swallow(old, true);
+    cluster.leader_among(&rest).await;
+    for id in &rest {
+        cluster.fill(*id, 1..2).await;
+    }
+    cluster.net.heal();
+    cluster.net.swallow(old, false);
+    for caller in lost {
+        let heard = caller.await.unwrap();
+        assert!(matches!(heard, Err(ProposeError::LeaderChanged)), "heard {heard:?}");
+    }
+    cluster.settled().await;
+    cluster.stop().await;
+}

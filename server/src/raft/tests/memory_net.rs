@@ -48,6 +48,11 @@ impl MemoryNet {
         });
     }
 
+    /// Cuts the calls of `from` to all of `others`; theirs still reach it.
+    pub fn cut_calls(&self, from: MemberId, others: &[MemberId]) {
+        self.cut.send_modify(|cut| cut.extend(others.iter().map(|other| (from, *other))));
+    }
+
     /// Makes all lines whole.
     pub fn heal(&self) {
         self.cut.send_modify(HashSet::clear);

@@ -1,5 +1,7 @@
 //! A cluster of one member: proposals, restarts and purging where there is nobody to replicate to.
 
+use std::time::Duration;
+
 use super::cluster::Cluster;
 use super::machine::put;
 use crate::raft::{ProposeError, Role};
@@ -17,6 +19,24 @@ async fn proposes_and_applies() {
     assert_eq!(raft.term(), 2);
     assert_eq!(raft.role(), Role::Leader);
     assert_eq!(cluster.settled().await.keys["a"], ("2".to_owned(), 4));
+    cluster.stop().await;
+}
+
+/// A lone voter leads at once, whatever the election timeout and whether its first ticks may be skipped: there is nobody
+/// to wait for, at its first start and at any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn leads_at_once() {
+    let settings = |config: &mut crate::raft::RaftConfig| {
+        config.election = Duration::from_secs(50);
+        config.initial_election_tick_advance = false;
+    };
+    let mut cluster = Cluster::start_with(1, settings, 1).await;
+    // Fails after 20 s.
+    cluster.leader().await;
+    cluster.fill(1, 0..1).await;
+    cluster.kill(1).await;
+    cluster.run(1).await;
+    cluster.leader().await;
     cluster.stop().await;
 }
 
