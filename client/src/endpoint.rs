@@ -67,12 +67,17 @@ impl Endpoint {
         Ok(Endpoint { text: text.to_owned(), target, secure })
     }
 
-    /// `host:port` for HTTP's authority; `localhost` for unix sockets, as gRPC wants it.
+    /// `host:port` for HTTP's authority. For a unix socket its name, as etcd's clients have it (`localhost:2379` of
+    /// `unix://localhost:2379`), or `localhost` where the name cannot be one.
     pub(crate) fn authority(&self) -> String {
         match &self.target {
             Target::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
             Target::Tcp { host, port } => format!("{host}:{port}"),
-            Target::Unix(_) => "localhost".to_owned(),
+            Target::Unix(path) => {
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                let is_valid = name.parse::<http::uri::Authority>().is_ok();
+                if is_valid { name.to_owned() } else { "localhost".to_owned() }
+            }
         }
     }
 
@@ -111,6 +116,10 @@ mod tests {
             Target::Unix(PathBuf::from("/run/q.sock"))
         );
         assert_eq!(parse("unix:q.sock").unwrap().target, Target::Unix(PathBuf::from("q.sock")));
+        assert_eq!(parse("unix://localhost:m0").unwrap().authority(), "localhost");
+        assert_eq!(parse("unix://localhost:23790").unwrap().authority(), "localhost:23790");
+        assert_eq!(parse("unix:///run/q.sock").unwrap().authority(), "q.sock");
+        assert_eq!(parse("unix:a b").unwrap().authority(), "localhost");
     }
 
     /// Without a scheme TLS follows the configuration; `http://` never uses it.

@@ -25,7 +25,8 @@ impl Session {
     /// Flags that cannot be used: unknown format, unreadable certificate, no endpoint.
     pub async fn open(flags: Global, program: &'static str) -> Outcome<Session> {
         let printer = Printer::from_flags(&flags, program)?;
-        let client = Client::connect(config(&flags)?).await?;
+        let endpoints = crate::discovery::endpoints(&flags).await?;
+        let client = Client::connect(config(&flags, endpoints)?).await?;
         Ok(Session { flags, client, printer, program })
     }
 
@@ -35,20 +36,14 @@ impl Session {
     }
 }
 
-/// The client's configuration that the flags describe.
-pub fn config(flags: &Global) -> Outcome<Config> {
-    if !flags.discovery_srv.is_empty() {
-        let text =
-            "discovery by DNS SRV records is not available. Name the endpoints with --endpoints.";
-        return Err(Failure::bad_args(text));
-    }
-    let endpoints = flags.endpoints.iter().filter(|text| !text.is_empty()).cloned().collect();
+/// The client's configuration that the flags describe, for these endpoints.
+fn config(flags: &Global, endpoints: Vec<String>) -> Outcome<Config> {
     let mut config = Config {
         dial_timeout: flags.dial_timeout,
         request_timeout: Some(flags.command_timeout()),
         keepalive_time: flags.keepalive_time,
         keepalive_timeout: flags.keepalive_timeout,
-        tls: tls(flags)?,
+        tls: tls(flags, &endpoints)?,
         credentials: credentials(flags)?,
         patience: Patience::UntilTimeout,
         endpoints,
@@ -63,7 +58,7 @@ pub fn config(flags: &Global) -> Outcome<Config> {
     Ok(config)
 }
 
-fn tls(flags: &Global) -> Outcome<Option<Tls>> {
+fn tls(flags: &Global, endpoints: &[String]) -> Outcome<Option<Tls>> {
     let (cert, key, ca) = (&flags.cert, &flags.key, &flags.cacert);
     for (name, value) in [("cert", cert), ("key", key), ("cacert", ca)] {
         if value.as_ref().is_some_and(|path| path.is_empty()) {
@@ -78,9 +73,13 @@ fn tls(flags: &Global) -> Outcome<Option<Tls>> {
     [cert, key, ca].into_iter().flatten().try_for_each(|path| readable(Path::new(path)))?;
     // An endpoint without a scheme is secure exactly when TLS is configured, and skipping the verification alone
     // does not configure it.
-    let is_https = flags.endpoints.iter().any(|text| text.starts_with("https:"));
+    let is_https = endpoints.iter().any(|text| text.starts_with("https:"));
+    // Whoever wants no insecure record wants TLS. Certificates must name the hosts, of which DNS says that they are the
+    // domain's: etcdctl sets the domain as their name, but its addresses come with names of their own, which win.
+    let is_secure_domain = !flags.insecure_discovery && !flags.discovery_srv.is_empty();
     let wanted = cert.is_some()
         || ca.is_some()
+        || is_secure_domain
         || !flags.insecure_transport
         || (flags.insecure_skip_tls_verify && is_https);
     Ok(wanted.then(|| Tls {

@@ -14,6 +14,7 @@
 mod cli;
 mod command;
 mod connect;
+mod discovery;
 mod failure;
 mod go;
 mod password;

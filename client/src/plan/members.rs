@@ -66,17 +66,12 @@ pub fn add(cluster: &ClusterSnapshot, peer_urls: Vec<String>, is_learner: bool) 
     let flag = if is_learner { " --learner" } else { "" };
     let urls = peer_urls.join(",");
     let word = if is_learner { "learner" } else { "voter" };
-    Plan {
-        title: format!("add a {word} at {urls}"),
-        checks,
-        steps: vec![Step {
-            what: format!("add a {word} at {urls}"),
-            command: format!("etcdctl member add NAME --peer-urls={urls}{flag}"),
-            action: Action::AddMember { peer_urls, is_learner },
-        }],
-        effects: vec![majorities(before, after)],
-        undo: "Remove the new member by its id.".to_owned(),
-    }
+    let step = Step {
+        what: format!("add a {word} at {urls}"),
+        command: format!("etcdctl member add NAME --peer-urls={urls}{flag}"),
+        action: Action::AddMember { peer_urls, is_learner },
+    };
+    of_one(step, checks, &[&majorities(before, after)], "Remove the new member by its id.")
 }
 
 /// Removes a member for good.
@@ -119,20 +114,14 @@ pub fn remove(cluster: &ClusterSnapshot, id: MemberId) -> Plan {
         checks.push(Check::new("it is not the leader", found, false, Verdict::Warns));
     }
     let label = member.map_or_else(|| id.to_string(), MemberSnapshot::label);
-    Plan {
-        title: format!("remove member {label}"),
-        checks,
-        steps: vec![Step {
-            what: format!("remove {label} ({id})"),
-            command: format!("etcdctl member remove {id}"),
-            action: Action::RemoveMember { id },
-        }],
-        effects: vec![
-            majorities(before, after),
-            "The id can never come back; the member's process stops.".to_owned(),
-        ],
-        undo: "Add a new member, with an empty data directory.".to_owned(),
-    }
+    let step = Step {
+        what: format!("remove member {label} ({id})"),
+        command: format!("etcdctl member remove {id}"),
+        action: Action::RemoveMember { id },
+    };
+    let effects =
+        [&majorities(before, after), "The id can never come back; the member's process stops."];
+    of_one(step, checks, &effects, "Add a new member, with an empty data directory.")
 }
 
 /// Gives a learner its vote.
@@ -167,18 +156,13 @@ pub fn promote(cluster: &ClusterSnapshot, id: MemberId) -> Plan {
             if share.is_some() { Verdict::Blocks } else { Verdict::Warns },
         ),
     ];
-    Plan {
-        title: format!("promote learner {label}"),
-        checks,
-        steps: vec![Step {
-            what: format!("give {label} ({id}) its vote"),
-            command: format!("etcdctl member promote {id}"),
-            action: Action::PromoteMember { id },
-        }],
-        effects: vec![majorities(before, after)],
-        undo: "A vote cannot be taken back: remove the member, then add it as a learner."
-            .to_owned(),
-    }
+    let step = Step {
+        what: format!("give learner {label} ({id}) its vote"),
+        command: format!("etcdctl member promote {id}"),
+        action: Action::PromoteMember { id },
+    };
+    let undo = "A vote cannot be taken back: remove the member, then add it as a learner.";
+    of_one(step, checks, &[&majorities(before, after)], undo)
 }
 
 /// Hands the leadership to a voter.
@@ -212,16 +196,23 @@ pub fn move_leader(cluster: &ClusterSnapshot, to: MemberId) -> Plan {
             Verdict::Warns,
         ),
     ];
+    let step = Step {
+        what: format!("move the leadership to {label} ({to})"),
+        command: format!("etcdctl --endpoints={endpoint} move-leader {to}"),
+        action: Action::MoveLeader { endpoint, to },
+    };
+    let effect = "Writes wait for some milliseconds while the leadership moves.";
+    of_one(step, checks, &[effect], "Move the leadership back.")
+}
+
+/// A plan of one step, by which it is called.
+fn of_one(step: Step, checks: Vec<Check>, effects: &[&str], undo: &str) -> Plan {
     Plan {
-        title: format!("move the leadership to {label}"),
+        title: step.what.clone(),
         checks,
-        steps: vec![Step {
-            what: format!("move the leadership to {label} ({to})"),
-            command: format!("etcdctl --endpoints={endpoint} move-leader {to}"),
-            action: Action::MoveLeader { endpoint, to },
-        }],
-        effects: vec!["Writes wait for some milliseconds while the leadership moves.".to_owned()],
-        undo: "Move the leadership back.".to_owned(),
+        steps: vec![step],
+        effects: effects.iter().map(|effect| (*effect).to_owned()).collect(),
+        undo: undo.to_owned(),
     }
 }
 

@@ -4,6 +4,10 @@ use crate::script::{Invocation, Run};
 
 /// Applies the rules to a run of either side, so that what may differ is equal.
 pub fn apply(invocation: &Invocation, mut run: Run) -> Run {
+    // etcdctl logs this one and says nothing else; we say it as any other error, with advice.
+    if run.stderr.contains(CONFLICT) {
+        run.stderr = "Error: <conflict>".to_owned();
+    }
     run.stderr = without_log_lines(&run.stderr);
     run.stderr = without_usage(&run.stderr);
     if is_help(invocation, &run) {
@@ -16,6 +20,9 @@ pub fn apply(invocation: &Invocation, mut run: Run) -> Run {
     run.stderr = run.stderr.replace(STTY, "");
     run
 }
+
+const CONFLICT: &str =
+    "conflicting environment variable is shadowed by corresponding command-line flag";
 
 /// etcdctl switches the terminal's echo off even where there is no terminal; we look first.
 const STTY: &str = "stty: 'standard input': Inappropriate ioctl for device\n";

@@ -3,11 +3,12 @@
 //! exit code must be equal but for times and lease ids (`mask.rs`) and for what `differences.rs` lists with its reason.
 //!
 //! It does so twice: with etcd 3.7.1 as the servers, and for most scripts with Quorate as the servers. The files that
-//! etcdutl works on are in `files.rs`.
+//! etcdutl works on are in `files.rs`, endpoints by DNS in `discovery.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod differences;
+mod discovery;
 mod files;
 mod help;
 mod mask;

@@ -18,7 +18,7 @@ use super::three::rounds;
 async fn killed(version: Version) {
     let lone = Lone::new();
     let mut etcd = lone.start(&reference(version, "etcd"));
-    let load = Load::start(std::slice::from_ref(&lone.url), "load");
+    let load = Load::start(std::slice::from_ref(&lone.url), "load", None).await;
     load.more(rand::rng().random_range(50..400)).await;
     etcd.kill().unwrap();
     let puts = load.stop().await;

@@ -1,6 +1,7 @@
 //! Clients that put keys of their own and write down at which revision each put was acknowledged. They never stop for a
-//! restart, nor for another program behind the addresses.
+//! restart, nor for another program behind the addresses; where they have a login, they log in again by themselves.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use parking_lot::Mutex;
 use quorate_proto::etcdserverpb::{PutRequest, RangeRequest};
 use tokio::task::JoinSet;
 
+use super::accounts::client;
 use super::ask;
 
 const WRITERS: usize = 8;
@@ -32,12 +34,17 @@ pub struct Load {
 }
 
 impl Load {
-    /// `mark` keeps the keys of several loads apart.
-    pub fn start(urls: &[String], mark: &str) -> Load {
+    /// `mark` keeps the keys of several loads apart; `user` is whom the clients are, nobody by default.
+    pub async fn start(urls: &[String], mark: &str, user: Option<&str>) -> Load {
         let mut load =
             Load { puts: Arc::default(), is_over: Arc::default(), writers: JoinSet::new() };
+        // One login for each member: passwords are slow to check, on purpose.
+        let mut members = Vec::new();
+        for url in urls {
+            members.push(client(from_ref(url), user, ANSWER_MAX).await.kv());
+        }
         for writer in 0..WRITERS {
-            let members: Vec<_> = urls.iter().map(|url| ask::kv(url, ANSWER_MAX)).collect();
+            let members = members.clone();
             let (puts, is_over) = (load.puts.clone(), load.is_over.clone());
             let mark = mark.to_owned();
             load.writers.spawn(async move {
@@ -52,10 +59,9 @@ impl Load {
                         value: value.clone().into(),
                         ..PutRequest::default()
                     };
-                    let mut member = members[(writer + n) % members.len()].clone();
-                    match member.put(put).await {
+                    match members[(writer + n) % members.len()].put(put).await {
                         Ok(answer) => {
-                            let revision = answer.into_inner().header.unwrap().revision;
+                            let revision = answer.header.unwrap().revision;
                             puts.lock().push(Put { key, value, revision });
                             tokio::time::sleep(REST).await;
                         }

@@ -4,6 +4,7 @@
 // A test that meets an error has failed; helpers around the tests are no different.
 #![allow(clippy::unwrap_used, clippy::missing_docs_in_private_items)]
 
+mod accounts;
 #[path = "../faults/ask.rs"]
 #[allow(dead_code, reason = "shared with the fault suite, which asks for more")]
 mod ask;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use testbed::{Cluster, Plan, Process, Version, free_ports, reference};
 
+use super::accounts::{client, open_to_all};
 use super::ask;
 
 pub const SERVER: &str = env!("CARGO_BIN_EXE_quorate-server");
@@ -45,6 +46,11 @@ impl Stage {
         self.folder.path().join(format!("m{}", n + 1))
     }
 
+    /// A file beside the members' directories.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Where the take-over has put what etcd left.
     pub fn kept_original(&self, n: usize) -> PathBuf {
         let mut kept = std::fs::read_dir(self.data_dir(n)).unwrap().map(|entry| entry.unwrap());
@@ -78,8 +84,12 @@ impl Stage {
 
     pub async fn identity(&self) -> Identity {
         let mut identity = Identity { cluster: 0, members: Vec::new() };
+        // Who it is that asks matters only where authentication is on.
+        let root = client(&self.urls, Some("root"), READY_MAX).await;
         for url in &self.urls {
-            let status = ask::until("an answer", READY_MAX, async || ask::status(url).await).await;
+            let member = root.at(url).unwrap().maintenance();
+            let status = ask::until("an answer", READY_MAX, async || member.status().await.ok());
+            let status = status.await;
             let header = status.header.unwrap();
             identity.cluster = header.cluster_id;
             identity.members.push(header.member_id);
@@ -87,8 +97,9 @@ impl Stage {
         identity
     }
 
-    /// What the same etcd makes of a copy of a dead member's directory: its revision, and HashKV there.
-    pub async fn hash_of_etcd(&self, n: usize) -> (i64, u32) {
+    /// What the same etcd makes of a copy of a dead member's directory: its revision, and HashKV there. `is_guarded` says
+    /// that authentication is on.
+    pub async fn hash_of_etcd(&self, n: usize, is_guarded: bool) -> (i64, u32) {
         let copy = self.folder.path().join(format!("copy-{n}"));
         std::fs::remove_dir_all(&copy).ok();
         let copied = Command::new("cp").arg("-r").arg(self.data_dir(n)).arg(&copy).status();
@@ -97,6 +108,9 @@ impl Stage {
         etcd.process.start().unwrap();
         etcd.process.wait_ready(READY_MAX).unwrap();
         let urls = [etcd.client_url];
+        if is_guarded {
+            open_to_all(&urls[0]).await;
+        }
         let revision = ask::same_revision(&urls, READY_MAX).await;
         let hash = ask::hashes(&urls, revision).await[0];
         etcd.process.kill().unwrap();

@@ -88,7 +88,7 @@ async fn a_log_without_a_beginning_is_taken_over() {
     let mut stage =
         Stage::start(Version::V3_7_1, &["--snapshot-count=50", "--snapshot-catchup-entries=5"]);
     let identity = stage.identity().await;
-    let load = Load::start(&stage.urls, "load");
+    let load = Load::start(&stage.urls, "load", None).await;
     stage.kill(&[2]);
     load.more(400).await;
     stage.start_again(&[2]);

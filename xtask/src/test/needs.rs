@@ -13,12 +13,13 @@ struct Need {
     why: &'static str,
 }
 
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 11] = [
     Need { program: "cc", package: "build-essential", why: "crates with C or assembly in them" },
     Need { program: "git", package: "git", why: "the list of files that the check reads" },
     Need { program: "python3", package: "python3-pip", why: "wheels that carry real etcd" },
     Need { program: "ip", package: "iproute2", why: "partitions in network namespaces" },
     Need { program: "tmux", package: "tmux", why: "the dashboard in a real terminal" },
+    Need { program: "script", package: "bsdutils", why: "progress bars on a terminal" },
     Need { program: "dpkg-deb", package: "dpkg", why: "building and reading the .deb" },
     Need {
         program: "openssl",

@@ -1,11 +1,15 @@
 //! Step `join-NAME`: one more member, as a learner first, then as a voter. One at a time, so that quorum never hangs on
-//! a member that has nothing yet.
+//! a member that has nothing yet. What changes the cluster are the guarded plans of `quorate_client::plan`, those that
+//! `quoratectl --guarded` makes.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use quorate_client::model::{ClusterSnapshot, Collector, MemberId};
+use quorate_client::plan::{self, Made, Plan, PlanError};
 use quorate_client::proto::etcdserverpb::Member;
-use quorate_client::{Client, ClientError, EtcdError};
+use quorate_client::{Client, EtcdError};
 use tokio::time::Instant;
 
 use super::Step;
@@ -16,6 +20,8 @@ use crate::recover::request::{MemberTarget, RecoverRequest};
 use crate::recover::workspace::Workspace;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
+/// How long a look at the cluster may take; a member that does not answer by then counts as down for now.
+const LOOK_MAX: Duration = Duration::from_secs(3);
 
 /// See the file's header.
 pub struct Join {
@@ -103,8 +109,11 @@ impl Join {
     ) -> Result<u64> {
         let deadline = Instant::now() + workspace.patience();
         loop {
-            match client.cluster().member_add_learner(member.peer_urls.clone()).await {
-                Ok(answer) => return Ok(answer.member.unwrap_or_default().id),
+            let urls = member.peer_urls.clone();
+            let plan = |cluster: &ClusterSnapshot| plan::member_add(cluster, urls, true);
+            match self.change(workspace, client, self.index, plan).await {
+                Ok(Some(Made::Added(answer))) => return Ok(answer.member.unwrap_or_default().id),
+                Ok(_) => {}
                 Err(error) if may_pass(&error) && Instant::now() < deadline => {}
                 Err(error) => return Err(cluster_error(member, "not added", &error)),
             }
@@ -128,7 +137,8 @@ impl Join {
             if find(client, member).await?.is_some_and(|there| !there.is_learner) {
                 return Ok(());
             }
-            match client.cluster().member_promote(id).await {
+            let plan = |cluster: &ClusterSnapshot| plan::member_promote(cluster, MemberId(id));
+            match self.change(workspace, client, self.index + 1, plan).await {
                 Ok(_) => return Ok(()),
                 Err(error) if may_pass(&error) && Instant::now() < deadline => {}
                 Err(error) => return Err(cluster_error(member, "not promoted", &error)),
@@ -136,21 +146,44 @@ impl Join {
             tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
+
+    /// Looks at the cluster, of which the first `started` members have been started, and makes the plan if no check
+    /// forbids it.
+    async fn change(
+        &self,
+        workspace: &Workspace,
+        client: &Client,
+        started: usize,
+        plan: impl FnOnce(&ClusterSnapshot) -> Plan,
+    ) -> Result<Option<Made>, PlanError> {
+        let mut config = client.config().clone();
+        // What members advertise need not be what can be reached from here.
+        let known = workspace.request.members[..started].iter();
+        config.endpoints = known.filter_map(|member| member.client_url.clone()).collect();
+        let cluster = Collector::look(config, LOOK_MAX).await;
+        let mut made = None;
+        plan(&cluster).confirm()?.run(client, |_, answer| made = Some(answer)).await?;
+        Ok(made)
+    }
 }
 
-/// True for refusals that pass by themselves (the learner is still catching up, a member has just been started), and
-/// where the outcome is unknown and has to be looked up.
-fn may_pass(error: &ClientError) -> bool {
+/// True for refusals that pass by themselves (a check of the plan does not hold yet, the learner is still catching up, a member
+/// has just been started), and where the outcome is unknown and has to be looked up.
+fn may_pass(error: &PlanError) -> bool {
+    let cause = match error {
+        PlanError::Blocked { .. } | PlanError::Unwell { .. } => return true,
+        PlanError::Failed { cause, .. } => cause,
+    };
     matches!(
-        error.etcd(),
+        cause.etcd(),
         Some(
             EtcdError::LearnerNotReady
                 | EtcdError::UnhealthyCluster
                 | EtcdError::MemberNotEnoughStarted
                 | EtcdError::TooManyLearners
         )
-    ) || error.is_retryable()
-        || error.is_outcome_unknown()
+    ) || cause.is_retryable()
+        || cause.is_outcome_unknown()
 }
 
 async fn find(client: &Client, member: &MemberTarget) -> Result<Option<Member>> {
@@ -161,6 +194,6 @@ async fn find(client: &Client, member: &MemberTarget) -> Result<Option<Member>> 
     Ok(list.members.into_iter().find(has_urls))
 }
 
-fn cluster_error(member: &MemberTarget, what: &str, error: &ClientError) -> AgentError {
+fn cluster_error(member: &MemberTarget, what: &str, error: &impl Display) -> AgentError {
     AgentError::Cluster { what: format!("{} {what}: {error}", member.name) }
 }
