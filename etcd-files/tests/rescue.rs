@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -97,8 +99,14 @@ fn a_rescue_is_what_a_restart_gives() {
 
         let survivor = Survivor::open(&DataDir::new(&data, None)).unwrap();
         let target = temp.path().join("rescued");
+        // What a rescue that broke off may have left, for everybody to read.
+        let part = temp.path().join("rescued.part");
+        std::fs::write(&part, "left over").unwrap();
+        std::fs::set_permissions(&part, Permissions::from_mode(0o644)).unwrap();
         let rescued = rescue(&survivor, TailPolicy::KeepTail, &target).unwrap();
         assert!(rescued.entries >= 8, "{version}: {rescued:?}");
+        let mode = target.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{version}: users, hashes and all keys are in it");
         drop(survivor);
         let ours = SnapshotFile::open(&target).unwrap();
         ours.verify_digest().unwrap();

@@ -121,6 +121,21 @@ impl StorageError {
         StorageError::Engine { action, path: path.into(), source: Arc::new(source), advice }
     }
 
+    /// The text without the advice, for an error that gives its own.
+    pub(super) fn without_advice(&self) -> String {
+        match self {
+            StorageError::Engine { action, path, source, .. } => {
+                format!("failed to {action} the state in {}: {source}", path.display())
+            }
+            StorageError::Refused { path, found, .. } => {
+                format!("refusing to open the state in {}: {found}", path.display())
+            }
+            StorageError::Poisoned { .. }
+            | StorageError::Closed
+            | StorageError::BadReplacement(_) => self.to_string(),
+        }
+    }
+
     /// True where the member must stop: after this error the state in memory may not be trusted to reach the disk.
     pub fn is_fatal(&self) -> bool {
         match self {

@@ -52,7 +52,7 @@ fn run(shared: &Shared) {
         // A panic of the engine must not leave others waiting for a flush that never comes.
         match catch_unwind(AssertUnwindSafe(|| flush_once(shared))) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return shared.poison(&error),
+            Ok(Err(error)) => return shared.poison(&error.without_advice()),
             Err(_) => return shared.poison(&"the storage engine panicked"),
         }
     }

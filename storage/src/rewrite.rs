@@ -243,7 +243,7 @@ impl Current {
         shared.check()?;
         if let Err(error) = generation::switch_current(&shared.path, &shared.options) {
             // Which of the two a restart would open is not known.
-            shared.poison(&error);
+            shared.poison(&error.without_advice());
             return Err(error);
         }
         let old = std::mem::replace(&mut self.generation, next);
@@ -258,7 +258,7 @@ impl Current {
         let engine = self.generation.engine.latest();
         let engine = engine.map_err(|error| StorageError::engine("read", path, error));
         // Readers must not stay with a database that is no longer the live one.
-        let engine = engine.inspect_err(|error| shared.poison(error))?;
+        let engine = engine.inspect_err(|error| shared.poison(&error.without_advice()))?;
         let files = self.generation.files.clone();
         shared.layers.store(Arc::new(Layers { newest, frozen: None, engine, files }));
         Ok(())

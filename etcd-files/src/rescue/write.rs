@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -71,6 +71,9 @@ fn write(survivor: &Survivor, plan: RewritePlan, target: &Path) -> Result<u64> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(true).mode(0o600);
     let mut file = options.open(&building).map_err(Error::io("create", &building))?;
+    // One that was there already, left by a rescue that broke off, may have been anybody's to read.
+    let own = fs::Permissions::from_mode(0o600);
+    file.set_permissions(own).map_err(Error::io("protect", &building))?;
     let layout = rewrite(survivor.database(), plan, &file, &building)?;
     let digest = digest(&mut file).map_err(Error::io("read", &building))?;
     file.write_all(&digest).map_err(Error::io("write", &building))?;

@@ -5,6 +5,7 @@ use super::auth_caller::{Credentials, TokenKind};
 use super::context::SharedContext;
 use super::status;
 use crate::apply::Reply;
+use crate::metrics::RequestKind;
 use base64::Engine as _;
 use quorate_proto::authpb::UserAddOptions;
 use quorate_proto::errors::EtcdError;
@@ -23,6 +24,7 @@ use quorate_proto::etcdserverpb::{
     InternalAuthenticateRequest, InternalRaftRequest, ResponseHeader,
 };
 use rand::Rng;
+use std::time::Instant;
 use tonic::{Request, Response, Status};
 
 /// Letters of a simple token.
@@ -83,13 +85,23 @@ impl AuthApi {
         }
     }
 
+    /// Waits until this member knows what it is asked, and measures that: etcd has the question go through the log.
+    async fn reach(&self, kind: RequestKind) -> Result<(), Status> {
+        let started = Instant::now();
+        let reached = self.context.linearize().await;
+        let times = &self.context.metrics.server.request_times;
+        times.observe(kind, reached.is_ok(), started.elapsed());
+        reached
+    }
+
     /// What only root may ask, and what everybody may ask about itself.
     async fn judge_question(
         &self,
+        kind: RequestKind,
         credentials: &Credentials,
         is_own: impl FnOnce(&crate::auth::AuthView, &str) -> bool,
     ) -> Result<(), Status> {
-        self.context.linearize().await?;
+        self.reach(kind).await?;
         let caller = self.context.caller(credentials).await?;
         let view = self.context.state.auth.view();
         match view.check_root(&caller) {
@@ -136,7 +148,7 @@ impl Auth for AuthApi {
         let credentials = self.context.credentials(&request);
         // Nobody is refused, but a token that is sent must be one.
         self.context.caller(&credentials).await?;
-        self.context.linearize().await?;
+        self.reach(RequestKind::AuthStatus).await?;
         let view = self.context.state.auth.view();
         Ok(Response::new(AuthStatusResponse {
             header: self.context.header_now(),
@@ -207,7 +219,8 @@ impl Auth for AuthApi {
     ) -> Result<Response<AuthUserGetResponse>, Status> {
         let credentials = self.context.credentials(&request);
         let name = request.into_inner().name;
-        self.judge_question(&credentials, |_, caller| caller == name).await?;
+        self.judge_question(RequestKind::AuthUserGet, &credentials, |_, caller| caller == name)
+            .await?;
         let view = self.context.state.auth.view();
         let user = view.user(&name).ok_or(EtcdError::UserNameNotFound)?;
         let (header, roles) = (self.context.header_now(), user.roles().to_vec());
@@ -218,7 +231,8 @@ impl Auth for AuthApi {
         &self,
         request: Request<AuthUserListRequest>,
     ) -> Result<Response<AuthUserListResponse>, Status> {
-        self.judge_question(&self.context.credentials(&request), |_, _| false).await?;
+        let credentials = self.context.credentials(&request);
+        self.judge_question(RequestKind::AuthUserList, &credentials, |_, _| false).await?;
         let users = self.context.state.auth.view().user_names();
         Ok(Response::new(AuthUserListResponse { header: self.context.header_now(), users }))
     }
@@ -290,7 +304,7 @@ impl Auth for AuthApi {
         let credentials = self.context.credentials(&request);
         let role = request.into_inner().role;
         let is_own = |view: &crate::auth::AuthView, caller: &str| view.has_role(caller, &role);
-        self.judge_question(&credentials, is_own).await?;
+        self.judge_question(RequestKind::AuthRoleGet, &credentials, is_own).await?;
         let view = self.context.state.auth.view();
         let perm = view.role_permissions(&role).ok_or(EtcdError::RoleNameNotFound)?;
         Ok(Response::new(AuthRoleGetResponse { header: self.context.header_now(), perm }))
@@ -300,7 +314,8 @@ impl Auth for AuthApi {
         &self,
         request: Request<AuthRoleListRequest>,
     ) -> Result<Response<AuthRoleListResponse>, Status> {
-        self.judge_question(&self.context.credentials(&request), |_, _| false).await?;
+        let credentials = self.context.credentials(&request);
+        self.judge_question(RequestKind::AuthRoleList, &credentials, |_, _| false).await?;
         let roles = self.context.state.auth.view().role_names();
         Ok(Response::new(AuthRoleListResponse { header: self.context.header_now(), roles }))
     }

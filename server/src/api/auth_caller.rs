@@ -97,11 +97,15 @@ impl Context {
                 EtcdError::InvalidAuthToken
             });
         }
+        Ok(self.holder_of_certificate(credentials))
+    }
+
+    fn holder_of_certificate(&self, credentials: &Credentials) -> Caller {
         match &credentials.certificate {
             Some(name) if self.login.by_certificate => {
-                Ok(Caller { name: name.clone(), revision: self.state.auth.view().revision() })
+                Caller { name: name.clone(), revision: self.state.auth.view().revision() }
             }
-            _ => Ok(Caller::default()),
+            _ => Caller::default(),
         }
     }
 
@@ -178,7 +182,9 @@ impl Context {
         credentials: &'a Credentials,
         request: InternalRaftRequest,
     ) -> impl Future<Output = Result<Reply, Status>> + Send + use<'a> {
-        if self.state.auth.is_enabled() {
+        // A certificate's name is written down even while this member believes that nobody asks for it: it may be behind.
+        let is_named = credentials.certificate.is_some() && self.login.by_certificate;
+        if is_named || self.state.auth.is_enabled() {
             // Boxed: the request waits for its caller's name, and is too large for the futures of all layers above.
             Either::Right(Box::pin(self.propose_stamped(credentials, request)))
         } else {
@@ -191,7 +197,10 @@ impl Context {
         credentials: &Credentials,
         mut request: InternalRaftRequest,
     ) -> Result<Reply, Status> {
-        let caller = self.caller(credentials).await?;
+        let caller = match self.state.auth.is_enabled() {
+            true => self.caller(credentials).await?,
+            false => self.holder_of_certificate(credentials),
+        };
         if !caller.is_nobody() {
             let header = request.header.get_or_insert_default();
             header.username = caller.name.as_ref().to_owned();

@@ -1,16 +1,17 @@
 //! Bodies of calls, from a socket or made here, and of answers: a page, or a stream whose end is counted by its code.
 
-use super::budget::Share;
+use super::budget::{Share, Shares};
 use super::call_counters::{CallCounters, MessageMeter};
+use super::intake::{CALL_BYTES, Held, Intake};
 use super::leaderless::Leaderless;
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 use tonic::{Code, Status};
 
 /// Where the bytes of a call come from.
@@ -25,12 +26,16 @@ enum Source {
 pub struct CallBody {
     source: Source,
     meter: Option<(MessageMeter, Arc<CallCounters>)>,
+    /// What has come and is not a whole request yet, once it has to wait for the rest.
+    held: Option<Held>,
+    /// Bytes that the reader keeps of a body that has no meter.
+    kept: usize,
 }
 
 impl CallBody {
     /// A body as it comes from the client.
     pub fn incoming(body: Incoming) -> CallBody {
-        CallBody { source: Source::Incoming(body), meter: None }
+        CallBody { source: Source::Incoming(body), meter: None, held: None, kept: 0 }
     }
 
     /// A body that is all there.
@@ -44,12 +49,56 @@ impl CallBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        CallBody { source: Source::Made(tonic::body::Body::new(body)), meter: None }
+        let source = Source::Made(tonic::body::Body::new(body));
+        CallBody { source, meter: None, held: None, kept: 0 }
     }
 
     /// The same body, its messages counted.
     pub fn metered(self, counters: Arc<CallCounters>) -> CallBody {
         CallBody { meter: Some((MessageMeter::default(), counters)), ..self }
+    }
+
+    /// The same body, what its reader keeps of it counted.
+    pub fn kept_in(self, intake: Arc<Intake>) -> CallBody {
+        CallBody { held: Some(Held::new(intake)), ..self }
+    }
+
+    /// Says how many bytes the reader keeps while it waits for more.
+    pub fn keep(&mut self, bytes: usize) {
+        self.kept = bytes;
+    }
+
+    /// Reads the rest and keeps nothing of it, for as long as `time`: a client that still sends takes an early answer for
+    /// a broken connection.
+    pub async fn drain(&mut self, time: Duration) {
+        self.held = None;
+        let rest = async { while let Some(Ok(_)) = self.frame().await {} };
+        // What does not come in time is the client's own affair.
+        let _ = tokio::time::timeout(time, rest).await;
+    }
+
+    /// Waits for more of a request, as long as there is room for what has come of it.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        let bytes = match (&self.meter, &self.source) {
+            (None, _) => self.kept,
+            (Some((meter, counters)), Source::Incoming(_)) => {
+                let bytes = if counters.takes_one() {
+                    CALL_BYTES + meter.last()
+                } else {
+                    meter.unfinished()
+                };
+                if bytes > 0 && self.held.is_none() {
+                    self.held = Some(Held::new(counters.intake()));
+                }
+                bytes
+            }
+            // What it is made of is counted where it is made.
+            (Some(_), Source::Made(_)) => return Poll::Pending,
+        };
+        match &mut self.held {
+            Some(held) => held.poll_wait(bytes, cx),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -70,6 +119,11 @@ impl Body for CallBody {
             && let Some(data) = frame.data_ref()
         {
             counters.receive(meter.see(data));
+        }
+        if polled.is_pending()
+            && let Poll::Ready(status) = this.wait(cx)
+        {
+            return Poll::Ready(Some(Err(status.into())));
         }
         polled
     }
@@ -94,11 +148,16 @@ impl Body for CallBody {
 pub enum DoorBody {
     /// All at once.
     Page(Full<Bytes>),
+    /// In pieces, from its part of the budget.
+    Kept(Kept),
     /// A gRPC answer that was counted already.
     Plain(tonic::body::Body),
     /// A gRPC answer that is counted when it ends, or as cancelled when nobody reads it to its end.
     Counted(Counted),
 }
+
+/// What a body says when it is asked for more.
+type Polled = Option<Result<Frame<Bytes>, Status>>;
 
 /// A gRPC answer and where it is counted.
 #[derive(Debug)]
@@ -110,35 +169,74 @@ pub struct Counted {
     is_over: bool,
     /// Ends a stream whose caller wants a leader.
     leaderless: Option<Leaderless>,
-    /// Holds a large answer's part of the budget, and hands the answer out in pieces.
-    paced: Option<Paced>,
+    /// Hands large answers out in pieces, from their parts of the budget.
+    paced: Option<Box<Paced>>,
+    /// What came when the answer was asked for before its client wanted it.
+    ahead: Option<Box<Polled>>,
 }
 
-/// A large answer on its way: in pieces, so that what the client has not taken yet is still known to wait here.
+/// Large answers on their way: in pieces, so that what the client has not taken yet is still known to wait here, and can
+/// be dropped.
 #[derive(Debug)]
 pub struct Paced {
-    _share: Share,
-    rest: Bytes,
+    coming: Shares,
+    /// The first holds the bytes; the others are those of messages that came in the same frame.
+    current: Vec<Share>,
 }
 
-/// Bytes of a piece; a connection buffers one or two of them.
-const PIECE_BYTES: usize = 64 * 1024;
+/// Bytes of a piece: what a frame takes. A connection buffers one or two of them.
+const PIECE_BYTES: usize = 16 * 1024;
 
 impl Paced {
-    /// An answer that has this share.
-    pub(super) fn new(share: Share) -> Paced {
-        Paced { _share: share, rest: Bytes::new() }
+    /// Answers whose shares come by this way.
+    pub(super) fn new(coming: Shares) -> Paced {
+        Paced { coming, current: Vec::new() }
     }
 
-    fn piece(&mut self) -> Frame<Bytes> {
-        Frame::data(self.rest.split_to(PIECE_BYTES.min(self.rest.len())))
+    /// Keeps the bytes of a frame, where they have a share.
+    fn stow(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        self.current = self.coming.take();
+        let Some(share) = self.current.first() else { return Some(frame) };
+        share.keep_bytes(frame.into_data().unwrap_or_default());
+        None
     }
+
+    fn piece(&mut self) -> Polled {
+        let piece = self.current.first()?.take_bytes(PIECE_BYTES).transpose();
+        if piece.is_none() {
+            self.current.clear();
+        }
+        piece.map(|piece| piece.map(Frame::data))
+    }
+}
+
+/// A page whose bytes are counted.
+#[derive(Debug)]
+pub struct Kept {
+    share: Share,
+    left: u64,
 }
 
 impl DoorBody {
     /// A page.
     pub fn page(bytes: Bytes) -> DoorBody {
         DoorBody::Page(Full::new(bytes))
+    }
+
+    /// A page that may be large and has this share of the budget.
+    pub(super) fn kept(bytes: Bytes, share: Option<Share>) -> DoorBody {
+        let Some(share) = share else { return DoorBody::page(bytes) };
+        let left = bytes.len() as u64;
+        share.keep_bytes(bytes);
+        DoorBody::Kept(Kept { share, left })
+    }
+
+    /// The share that the bytes of this answer have.
+    pub(super) fn share(&self) -> Option<Share> {
+        match self {
+            DoorBody::Counted(Counted { paced: Some(paced), .. }) => paced.current.first().cloned(),
+            _ => None,
+        }
     }
 
     /// A gRPC answer as it is.
@@ -154,8 +252,36 @@ impl DoorBody {
         leaderless: Option<Leaderless>,
         paced: Option<Paced>,
     ) -> DoorBody {
-        let (meter, is_over) = (MessageMeter::default(), false);
-        DoorBody::Counted(Counted { body, counters, meter, started, is_over, leaderless, paced })
+        let paced = paced.map(Box::new);
+        let (meter, is_over, ahead) = (MessageMeter::default(), false, None);
+        DoorBody::Counted(Counted {
+            body,
+            counters,
+            meter,
+            started,
+            is_over,
+            leaderless,
+            paced,
+            ahead,
+        })
+    }
+
+    /// An answer of one message that has this share, which keeps it from now on: encoded here and not where the client
+    /// wants it, because a client that wants nothing must not keep it from giving way.
+    pub(super) fn with_share(self, share: Share) -> DoorBody {
+        let DoorBody::Counted(mut counted) = self else { return self };
+        let coming = Shares::default();
+        coming.push(share);
+        let mut paced = Paced::new(coming);
+        counted.ahead = match counted.answer(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => None,
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
+                paced.stow(frame).map(|frame| Box::new(Some(Ok(frame))))
+            }
+            Poll::Ready(other) => Some(Box::new(other)),
+        };
+        counted.paced = Some(Box::new(paced));
+        DoorBody::Counted(counted)
     }
 }
 
@@ -171,12 +297,10 @@ impl Body for DoorBody {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         match self.get_mut() {
             DoorBody::Page(page) => Pin::new(page).poll_frame(cx).map_err(|never| match never {}),
+            DoorBody::Kept(kept) => Poll::Ready(kept.piece()),
             DoorBody::Plain(body) => Pin::new(body).poll_frame(cx),
             DoorBody::Counted(counted) => counted.poll_frame(cx),
         }
@@ -185,28 +309,62 @@ impl Body for DoorBody {
     fn is_end_stream(&self) -> bool {
         match self {
             DoorBody::Page(page) => page.is_end_stream(),
+            DoorBody::Kept(kept) => kept.left == 0,
             DoorBody::Plain(body) => body.is_end_stream(),
-            DoorBody::Counted(counted) => counted.body.is_end_stream(),
+            DoorBody::Counted(counted) => counted.is_end(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             DoorBody::Page(page) => page.size_hint(),
+            DoorBody::Kept(kept) => SizeHint::with_exact(kept.left),
             DoorBody::Plain(body) => body.size_hint(),
             DoorBody::Counted(counted) => counted.body.size_hint(),
         }
     }
 }
 
+impl Kept {
+    fn piece(&mut self) -> Polled {
+        let piece = self.share.take_bytes(PIECE_BYTES).transpose()?;
+        if let Ok(bytes) = &piece {
+            self.left = self.left.saturating_sub(bytes.len() as u64);
+        }
+        Some(piece.map(Frame::data))
+    }
+}
+
 impl Counted {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(paced) = self.paced.as_mut().filter(|paced| !paced.rest.is_empty()) {
-            return Poll::Ready(Some(Ok(paced.piece())));
+    fn is_end(&self) -> bool {
+        let waits = self.paced.as_ref().is_some_and(|paced| !paced.current.is_empty());
+        !waits && self.ahead.is_none() && self.body.is_end_stream()
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
+        if let Some(piece) = self.paced.as_mut().and_then(|paced| paced.piece()) {
+            if let Err(status) = &piece {
+                self.end(status.code());
+            }
+            return Poll::Ready(Some(piece));
+        }
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(*ahead);
         }
         if self.is_over {
             return Poll::Ready(None);
         }
+        match (self.answer(cx), &mut self.paced) {
+            (Poll::Ready(Some(Ok(frame))), Some(paced)) if frame.is_data() => {
+                let whole = paced.stow(frame).map(Ok);
+                Poll::Ready(whole.or_else(|| paced.piece()))
+            }
+            (polled, _) => polled,
+        }
+    }
+
+    /// What comes next of the answer, counted.
+    fn answer(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
         let mut polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_pending()
             && let Some(leaderless) = &mut self.leaderless
@@ -219,18 +377,15 @@ impl Counted {
                 self.counters.send(self.meter.see(data));
             } else if let Some(trailers) = frame.trailers_ref() {
                 let status = Status::from_header_map(trailers);
-                let code = status.map_or(Code::Ok, |status| status.code());
-                self.counters.finish(code, self.started);
-                self.is_over = true;
+                self.end(status.map_or(Code::Ok, |status| status.code()));
             }
         }
-        match (polled, &mut self.paced) {
-            (Poll::Ready(Some(Ok(frame))), Some(paced)) if frame.is_data() => {
-                paced.rest = frame.into_data().unwrap_or_default();
-                Poll::Ready(Some(Ok(paced.piece())))
-            }
-            (polled, _) => polled,
-        }
+        polled
+    }
+
+    fn end(&mut self, code: Code) {
+        self.counters.finish(code, self.started);
+        self.is_over = true;
     }
 }
 

@@ -1,8 +1,10 @@
 //! Counters of one method, looked up once, and what tells messages apart in a stream of bytes.
 
+use super::intake::Intake;
 use super::methods::{Method, Shape};
 use crate::metrics::Metrics;
 use prometheus::{Histogram, IntCounter};
+use std::sync::Arc;
 use std::time::Instant;
 use tonic::Code;
 
@@ -36,7 +38,8 @@ pub fn code_name(code: Code) -> &'static str {
 #[derive(Debug)]
 pub struct CallCounters {
     path: &'static str,
-    is_stream: bool,
+    shape: Shape,
+    intake: Arc<Intake>,
     started: IntCounter,
     received: IntCounter,
     sent: IntCounter,
@@ -48,7 +51,7 @@ pub struct CallCounters {
 
 impl CallCounters {
     /// Registers a method with all its counters at zero.
-    pub fn new(metrics: &Metrics, method: &'static Method) -> CallCounters {
+    pub fn new(metrics: &Metrics, intake: &Arc<Intake>, method: &'static Method) -> CallCounters {
         let (service, name) = method.names();
         let labels = [method.shape.label(), service, name];
         let grpc = &metrics.grpc;
@@ -56,7 +59,8 @@ impl CallCounters {
             |code: &str| grpc.handled.with_label_values(&[labels[0], labels[1], labels[2], code]);
         CallCounters {
             path: method.path,
-            is_stream: method.shape != Shape::Unary,
+            shape: method.shape,
+            intake: intake.clone(),
             started: grpc.started.with_label_values(&labels),
             received: grpc.received.with_label_values(&labels),
             sent: grpc.sent.with_label_values(&labels),
@@ -74,7 +78,17 @@ impl CallCounters {
 
     /// Whether either side may send more than one message.
     pub fn is_stream(&self) -> bool {
-        self.is_stream
+        self.shape != Shape::Unary
+    }
+
+    /// Whether the client sends one message and no more.
+    pub fn takes_one(&self) -> bool {
+        self.shape != Shape::BidiStream
+    }
+
+    /// Where requests that are still coming are counted.
+    pub fn intake(&self) -> Arc<Intake> {
+        self.intake.clone()
     }
 
     /// Counts a call that begins.
@@ -117,6 +131,7 @@ pub struct Seen {
 pub struct MessageMeter {
     prefix: [u8; 5],
     n_prefix: usize,
+    whole: usize,
     left: usize,
 }
 
@@ -138,12 +153,23 @@ impl MessageMeter {
             bytes = &bytes[n..];
             if self.n_prefix == self.prefix.len() {
                 let [_, a, b, c, d] = self.prefix;
-                self.left = u32::from_be_bytes([a, b, c, d]) as usize;
+                self.whole = u32::from_be_bytes([a, b, c, d]) as usize;
+                self.left = self.whole;
                 self.n_prefix = 0;
                 seen.messages += 1;
             }
         }
         seen
+    }
+
+    /// Bytes that have come of the last message, whole or not.
+    pub fn last(&self) -> usize {
+        self.whole - self.left
+    }
+
+    /// Bytes that have come of a message that is not whole.
+    pub fn unfinished(&self) -> usize {
+        if self.left > 0 { self.last() + self.prefix.len() } else { self.n_prefix }
     }
 }
 
@@ -163,8 +189,23 @@ mod tests {
                 all.messages += seen.messages;
                 all.bytes += seen.bytes;
             }
+            assert_eq!((meter.last(), meter.unfinished()), (1, 0), "{size}");
             assert_eq!(all, Seen { messages: 3, bytes: 4 }, "{size}");
         }
+    }
+
+    /// What has come of a message is known at each of its bytes.
+    #[test]
+    fn unfinished_messages_are_known() {
+        let mut meter = MessageMeter::default();
+        let came: Vec<usize> = b"\0\0\0\0\x03abc\0"
+            .iter()
+            .map(|byte| {
+                meter.see(&[*byte]);
+                meter.unfinished()
+            })
+            .collect();
+        assert_eq!(came, [1, 2, 3, 4, 5, 6, 7, 0, 1]);
     }
 
     /// Codes have grpc-go's names by their numbers.

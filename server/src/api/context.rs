@@ -3,6 +3,7 @@
 use super::auth_caller::LoginOptions;
 use super::auth_passwords::Passwords;
 use super::budget::AnswerBudget;
+use super::intake::Intake;
 use super::status;
 use crate::apply::{Outcome, Reply, State};
 use crate::clock::SharedClock;
@@ -68,6 +69,8 @@ pub struct Context {
     pub limits: Limits,
     /// Memory of large answers.
     pub answers: AnswerBudget,
+    /// Memory of requests that are still coming.
+    pub intake: Arc<Intake>,
     /// How callers prove who they are.
     pub login: LoginOptions,
     /// What hashes and checks passwords.
@@ -123,14 +126,15 @@ impl Context {
         let (kind, started) = (RequestKind::of(&request), Instant::now());
         let proposed = self.raft.propose(request);
         async move {
-            let answer = match proposed.await {
+            let outcome = proposed.await;
+            // As in etcd, a request that was applied is a success whatever it answers.
+            let times = &self.metrics.server.request_times;
+            times.observe(kind, outcome.is_ok(), started.elapsed());
+            match outcome {
                 Ok(Ok(reply)) => Ok(reply),
                 Ok(Err(error)) => Err(error.into()),
                 Err(error) => Err(status::from_propose(&error)),
-            };
-            let times = &self.metrics.server.request_times;
-            times.observe(kind, answer.is_ok(), started.elapsed());
-            answer
+            }
         }
     }
 

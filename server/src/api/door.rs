@@ -6,7 +6,7 @@
 
 use super::access::Access;
 use super::body::{CallBody, DoorBody, Paced};
-use super::budget::Share;
+use super::budget::{Share, Shares};
 use super::call_counters::CallCounters;
 use super::context::SharedContext;
 use super::gateway::{Calls, Gateway, SchemaError};
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use tonic::Status;
 use tower::Service;
 
-use super::services::{GRPC_OVERHEAD_BYTES, Services};
+use super::services::{Encoding, GRPC_OVERHEAD_BYTES, Services};
 
 /// Bytes of a refused request that are read before the refusal is sent, and the longest time for them.
 const DRAINED_MAX: usize = 64 << 10;
@@ -83,6 +83,8 @@ pub struct Door {
 struct Inner {
     context: SharedContext,
     services: Services,
+    /// The same for calls whose messages are compressed.
+    gzip: Services,
     methods: HashMap<&'static str, Arc<Entry>>,
     access: Access,
     /// None with `--enable-grpc-gateway=false`.
@@ -96,20 +98,25 @@ impl Door {
     /// The message descriptors do not fit the gateway: a defect of the build.
     pub fn new(context: SharedContext) -> Result<Door, SchemaError> {
         let entry = |method: &'static super::methods::Method| {
-            let counters = Arc::new(CallCounters::new(&context.metrics, method));
+            let counters = Arc::new(CallCounters::new(&context.metrics, &context.intake, method));
             let entry = Entry { shape: method.shape, on_learner: method.on_learner, counters };
             (method.path, Arc::new(entry))
         };
         let methods = METHODS.iter().map(entry).collect();
-        let services = Services::new(&context);
+        let services = Services::new(&context, Encoding::Identity);
+        let gzip = Services::new(&context, Encoding::Gzip);
         let limits = &context.limits;
         let receive = limits.request_bytes_max + GRPC_OVERHEAD_BYTES;
         let gateway = match context.http.has_gateway {
-            true => Some(Arc::new(Gateway::new(receive, limits.concurrent_streams_max)?)),
+            true => Some(Arc::new(Gateway::new(
+                receive,
+                limits.concurrent_streams_max,
+                &context.intake,
+            )?)),
             false => None,
         };
         let access = Access::new(&context.http);
-        let inner = Arc::new(Inner { context, services, methods, access, gateway });
+        let inner = Arc::new(Inner { context, services, gzip, methods, access, gateway });
         Ok(Door { inner, serves: Serves::All, is_tls: false, certificate_name: None })
     }
 
@@ -162,7 +169,11 @@ impl Calls for Inner {
 type Answer = Pin<Box<dyn Future<Output = Result<Response<DoorBody>, Infallible>> + Send>>;
 
 impl Inner {
-    fn answer_call(self: Arc<Self>, entry: Arc<Entry>, request: Request<CallBody>) -> Answer {
+    fn answer_call(self: Arc<Self>, entry: Arc<Entry>, mut request: Request<CallBody>) -> Answer {
+        let encoding = match encoding(request.headers_mut()) {
+            Ok(encoding) => encoding,
+            Err(status) => return Box::pin(ready(Ok(refusal(&status)))),
+        };
         let started = Instant::now();
         entry.counters.start();
         if let Err(status) = self.admit(&entry, request.headers()) {
@@ -171,7 +182,7 @@ impl Inner {
         }
         let leaderless = self.leaderless(&entry, request.headers());
         let request = request.map(|body| body.metered(entry.counters.clone()));
-        let answer = self.route(entry.counters.path(), request);
+        let answer = self.route(entry.counters.path(), encoding, request);
         Box::pin(async move {
             let response = answer.await.unwrap_or_else(|never| match never {});
             if entry.shape == Shape::Unary {
@@ -250,8 +261,11 @@ impl Inner {
         Ok(())
     }
 
-    fn route(&self, path: &str, request: Request<CallBody>) -> Handled {
-        let services = &self.services;
+    fn route(&self, path: &str, encoding: Encoding, request: Request<CallBody>) -> Handled {
+        let services = match encoding {
+            Encoding::Identity => &self.services,
+            Encoding::Gzip => &self.gzip,
+        };
         match path.split('/').nth(1).unwrap_or_default() {
             "etcdserverpb.KV" => services.kv.clone().call(request),
             "etcdserverpb.Watch" => {
@@ -272,6 +286,23 @@ impl Inner {
 /// The answer of a handler that is being made.
 type Handled =
     Pin<Box<dyn Future<Output = Result<Response<tonic::body::Body>, Infallible>> + Send>>;
+
+/// How a call's messages are written; what is not known is refused in grpc-go's words, before anything else is looked at.
+fn encoding(headers: &mut HeaderMap) -> Result<Encoding, Status> {
+    let Some(name) = headers.get("grpc-encoding") else { return Ok(Encoding::Identity) };
+    match name.as_bytes() {
+        b"identity" => Ok(Encoding::Identity),
+        b"gzip" => {
+            headers.insert("grpc-accept-encoding", HeaderValue::from_static("gzip"));
+            Ok(Encoding::Gzip)
+        }
+        other => {
+            let name = String::from_utf8_lossy(other);
+            let text = format!("grpc: Decompressor is not installed for grpc-encoding \"{name}\"");
+            Err(Status::unimplemented(text))
+        }
+    }
+}
 
 fn needs_leader(headers: &HeaderMap) -> bool {
     headers.get("hasleader").is_some_and(|value| value == "true")
@@ -296,7 +327,7 @@ fn refusal(status: &Status) -> Response<DoorBody> {
     status.clone().into_http::<tonic::body::Body>().map(|_| DoorBody::page(bytes::Bytes::new()))
 }
 
-/// Wraps the answer so that its end is counted, and gives an oversized message the code and text of grpc-go.
+/// Wraps the answer so that its end is counted, and gives an unreadable message the code and text of grpc-go.
 fn counted(
     mut response: Response<tonic::body::Body>,
     entry: &Entry,
@@ -305,7 +336,7 @@ fn counted(
 ) -> Response<DoorBody> {
     let status = Status::from_header_map(response.headers());
     if let Some(status) = &status
-        && let Some(translated) = translate_oversized(status)
+        && let Some(translated) = in_words_of_grpc_go(status)
     {
         let headers = response.headers_mut();
         headers.insert("grpc-status", HeaderValue::from(i32::from(translated.code())));
@@ -320,17 +351,41 @@ fn counted(
         return response.map(DoorBody::plain);
     }
     let counters = Arc::clone(&entry.counters);
-    let paced = response.extensions_mut().remove::<Share>().map(Paced::new);
-    response.map(|body| DoorBody::counted(body, counters, started, leaderless, paced))
+    let paced = response.extensions_mut().remove::<Shares>().map(Paced::new);
+    let share = response.extensions_mut().remove::<Share>();
+    let response =
+        response.map(|body| DoorBody::counted(body, counters, started, leaderless, paced));
+    match share {
+        Some(share) => response.map(|body| body.with_share(share)),
+        None => response,
+    }
 }
 
-/// tonic says OUT_OF_RANGE in words of its own; clients know grpc-go's RESOURCE_EXHAUSTED.
-fn translate_oversized(status: &Status) -> Option<Status> {
-    let rest = status.message().strip_prefix("Error, decoded message length too large: found ")?;
-    let (found, rest) = rest.split_once(" bytes, the limit is: ")?;
-    let limit = rest.strip_suffix(" bytes")?;
-    let text = format!("grpc: received message larger than max ({found} vs. {limit})");
-    Some(Status::resource_exhausted(text))
+/// What tonic says of a message that it cannot read, in the words of grpc-go, which clients know.
+fn in_words_of_grpc_go(status: &Status) -> Option<Status> {
+    let said = status.message();
+    if let Some(rest) = said.strip_prefix("Error, decoded message length too large: found ") {
+        let (found, rest) = rest.split_once(" bytes, the limit is: ")?;
+        let limit = rest.strip_suffix(" bytes")?;
+        let text = format!("grpc: received message larger than max ({found} vs. {limit})");
+        return Some(Status::resource_exhausted(text));
+    }
+    if let Some(rest) = said.strip_prefix("Error decompressing: size limit, of ") {
+        let (limit, _) = rest.split_once(' ')?;
+        let text = format!("grpc: received message after decompression larger than max {limit}");
+        return Some(Status::resource_exhausted(text));
+    }
+    if let Some(rest) = said.strip_prefix("Error decompressing: ") {
+        let reason = rest.strip_suffix(", while sending request")?;
+        let text = match reason.contains("gzip header") {
+            true => "grpc: failed to decompress the message: gzip: invalid header".to_owned(),
+            false => format!("grpc: failed to read decompressed data: {reason}"),
+        };
+        return Some(Status::internal(text));
+    }
+    let is_unnamed = said.starts_with("protocol error: received message with compressed-flag");
+    is_unnamed
+        .then(|| Status::internal("grpc: compressed flag set with identity or empty encoding"))
 }
 
 #[cfg(test)]
@@ -341,10 +396,10 @@ mod tests {
     #[test]
     fn oversized_messages_read_like_grpc_go() {
         let text = "Error, decoded message length too large: found 3 bytes, the limit is: 2 bytes";
-        let status = translate_oversized(&Status::out_of_range(text)).unwrap();
+        let status = in_words_of_grpc_go(&Status::out_of_range(text)).unwrap();
         assert_eq!(status.code(), tonic::Code::ResourceExhausted);
         assert_eq!(status.message(), "grpc: received message larger than max (3 vs. 2)");
-        assert!(translate_oversized(&Status::out_of_range("x")).is_none());
+        assert!(in_words_of_grpc_go(&Status::out_of_range("x")).is_none());
     }
 
     /// What is not known is refused in grpc-go's words.

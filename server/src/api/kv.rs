@@ -1,7 +1,7 @@
 //! The KV service (`reference/etcd-api.md`, section 5).
 
 use super::auth_caller::Credentials;
-use super::budget::{AnswerBudget, attach};
+use super::budget::{NoRoom, Reading, Share, attach};
 use super::checks;
 use super::context::SharedContext;
 use super::status;
@@ -27,6 +27,8 @@ use tonic::{Request, Response, Status};
 const KEY_OVERHEAD_BYTES: usize = 256;
 /// Ranges up to this limit are read on the serving thread; larger ones would hold up other calls.
 const INLINE_LIMIT_MAX: i64 = 256;
+/// A write whose answer may show the values of more keys waits, as large reads do, until it is its turn.
+const SHOWN_KEYS_MAX: usize = 8;
 
 /// Handlers of the KV service.
 pub struct KvApi {
@@ -49,8 +51,8 @@ impl KvApi {
             self.note_range(started.elapsed(), result.is_ok());
             let response = self.response(result.map_err(|error| status::from_mvcc(&error))?);
             // Few keys may be many bytes: those are read again when there is room, and do not wait for it in memory.
-            if AnswerBudget::is_small(response.encoded_len()) {
-                return Ok(Response::new(response));
+            if let Ok(share) = self.context.answers.share_now(response.encoded_len()) {
+                return Ok(attach(Response::new(response), share));
             }
         }
         let reading = self.context.answers.read().await?;
@@ -137,6 +139,42 @@ impl KvApi {
         self.context.judge(credentials, judge).await
     }
 
+    /// The right to make a write whose answer may be large.
+    async fn reading(&self, may_be_large: bool) -> Result<Option<Reading>, Status> {
+        match may_be_large {
+            true => self.context.answers.read().await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// The answer of a write that was made, with its share of the budget.
+    async fn shared<T: Message>(
+        &self,
+        response: T,
+        reading: Option<Reading>,
+    ) -> Result<Response<T>, Status> {
+        let bytes = response.encoded_len();
+        let share = match self.context.answers.share_now(bytes) {
+            Ok(share) => share,
+            // Boxed: this is rare, and must not make the future of every write larger.
+            Err(NoRoom) => Box::pin(self.share_late(bytes, reading)).await?,
+        };
+        Ok(attach(Response::new(response), share))
+    }
+
+    async fn share_late(
+        &self,
+        bytes: usize,
+        reading: Option<Reading>,
+    ) -> Result<Option<Share>, Status> {
+        let reading = match reading {
+            Some(reading) => Ok(reading),
+            None => self.context.answers.read().await,
+        };
+        let no_room = |_| status::answer_without_room();
+        reading.map_err(no_room)?.share(bytes).await.map_err(no_room)
+    }
+
     async fn read_txn(
         &self,
         credentials: &Credentials,
@@ -169,6 +207,24 @@ fn ops(request: &TxnRequest) -> impl Iterator<Item = &RequestOp> {
 /// A transaction of ranges only never goes through the log; a nested transaction makes it a write.
 fn is_read_only(request: &TxnRequest) -> bool {
     ops(request).all(|op| matches!(op.request, Some(Op::RequestRange(_))))
+}
+
+/// Keys whose values the answer of a write may show: those of each single get, put or delete that asks for them, and any
+/// number for an interval.
+fn shown_keys(request: &TxnRequest) -> usize {
+    let shown = |shows: bool, range_end: &bytes::Bytes| match (shows, range_end.is_empty()) {
+        (false, _) => 0,
+        (true, true) => 1,
+        (true, false) => SHOWN_KEYS_MAX + 1,
+    };
+    let of = |op: &RequestOp| match &op.request {
+        Some(Op::RequestRange(range)) => shown(!range.count_only, &range.range_end),
+        Some(Op::RequestPut(put)) => usize::from(put.prev_kv),
+        Some(Op::RequestDeleteRange(delete)) => shown(delete.prev_kv, &delete.range_end),
+        Some(Op::RequestTxn(txn)) => shown_keys(txn),
+        None => 0,
+    };
+    ops(request).map(of).sum()
 }
 
 fn put_cost(request: &PutRequest) -> usize {
@@ -224,21 +280,29 @@ impl Kv for KvApi {
                 Box::pin(tokio_stream::once(Ok(answer)))
             }));
         }
-        let stream = super::range_stream::start(&self.context, request, caller);
-        Ok(Response::new(Box::pin(stream)))
+        let (stream, shares) = super::range_stream::start(&self.context, request, caller);
+        let mut response: Response<Self::RangeStreamStream> = Response::new(Box::pin(stream));
+        response.extensions_mut().insert(shares);
+        Ok(response)
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         let credentials = self.context.credentials(&request);
         let request = request.into_inner();
         checks::check_put(&request)?;
-        self.context.admit(put_cost(&request)).await?;
+        let cost = put_cost(&request);
+        let _held = self.context.intake.hold_write(cost)?;
+        self.context.admit(cost).await?;
         let proposal = InternalRaftRequest { put: Some(request), ..InternalRaftRequest::default() };
         match self.context.propose_as(&credentials, proposal).await? {
             Reply::Put(mut response) => {
                 let revision = response.header.as_ref().map_or(0, |header| header.revision);
                 response.header = self.context.header(revision);
-                Ok(Response::new(response))
+                if response.prev_kv.is_none() {
+                    return Ok(Response::new(response));
+                }
+                // Boxed: no put may pay for those few that ask for this.
+                Box::pin(self.shared(response, None)).await
             }
             other => Err(status::unexpected_reply(&other)),
         }
@@ -251,12 +315,13 @@ impl Kv for KvApi {
         let credentials = self.context.credentials(&request);
         let request = request.into_inner();
         checks::check_delete_range(&request)?;
+        let reading = self.reading(request.prev_kv && !request.range_end.is_empty()).await?;
         let proposal = InternalRaftRequest { delete_range: Some(request), ..Default::default() };
         match self.context.propose_as(&credentials, proposal).await? {
             Reply::DeleteRange(mut response) => {
                 let revision = response.header.as_ref().map_or(0, |header| header.revision);
                 response.header = self.context.header(revision);
-                Ok(Response::new(response))
+                self.shared(response, reading).await
             }
             other => Err(status::unexpected_reply(&other)),
         }
@@ -272,13 +337,16 @@ impl Kv for KvApi {
             self.note_read(RequestKind::ReadonlyTxn, started.elapsed(), response.is_ok());
             return response;
         }
-        self.context.admit(txn_cost(&request)).await?;
+        let cost = txn_cost(&request);
+        let _held = self.context.intake.hold_write(cost)?;
+        self.context.admit(cost).await?;
+        let reading = self.reading(shown_keys(&request) > SHOWN_KEYS_MAX).await?;
         let proposal = InternalRaftRequest { txn: Some(request), ..InternalRaftRequest::default() };
         match self.context.propose_as(&credentials, proposal).await? {
             Reply::Txn(mut response) => {
                 let revision = response.header.as_ref().map_or(0, |header| header.revision);
                 response.header = self.context.header(revision);
-                Ok(Response::new(response))
+                self.shared(response, reading).await
             }
             other => Err(status::unexpected_reply(&other)),
         }

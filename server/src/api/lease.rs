@@ -272,7 +272,7 @@ impl Lease for LeaseApi {
             let caller = self.context.judge(&credentials, judge).await?;
             self.context.check_unchanged(&caller)?;
         }
-        Ok(Response::new(response))
+        self.context.answers.carry(response).await
     }
 
     async fn lease_leases(
@@ -288,6 +288,7 @@ impl Lease for LeaseApi {
         let caller = self.context.judge(&credentials, judge).await?;
         self.context.check_unchanged(&caller)?;
         let leases = ids.into_iter().map(|id| LeaseStatus { id }).collect();
-        Ok(Response::new(LeaseLeasesResponse { header: self.context.header_now(), leases }))
+        let answer = LeaseLeasesResponse { header: self.context.header_now(), leases };
+        self.context.answers.carry(answer).await
     }
 }

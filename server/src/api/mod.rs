@@ -22,6 +22,7 @@ mod gateway;
 mod health;
 mod http2_debug;
 mod identity;
+mod intake;
 mod jwt;
 #[cfg(test)]
 mod jwt_tests;
@@ -53,6 +54,7 @@ pub use context::{Context, HttpOptions, Limits, SharedContext};
 pub use door::{Door, Serves};
 pub use forward::Forwarded;
 pub use identity::CertificateName;
+pub use intake::Intake;
 pub use jwt::{Jwt, JwtError, JwtOptions};
 pub use password::{COST_DEFAULT, COST_MAX, COST_MIN};
 pub use serve::{Bound, Listener, Opening, ServeOptions, Shards};

@@ -1,6 +1,6 @@
 //! `KV.RangeStream`: one range in chunks of one revision (`reference/etcd-api.md`, section 5.2).
 
-use super::budget::Share;
+use super::budget::{Pulse, Share, Shares};
 use super::context::{Context, SharedContext};
 use super::status;
 use crate::auth::Caller;
@@ -17,58 +17,69 @@ use tonic::Status;
 /// Chunks that wait for the client, beside the one it is taking.
 const CHUNK_QUEUE: usize = 1;
 
-type Answer = Result<RangeStreamResponse, Status>;
+/// A chunk, in its share of the budget where it has one.
+enum Chunk {
+    Small(RangeStreamResponse),
+    Kept(Share),
+}
 
-/// Chunks with their shares of the budget; that of the last one is held until the client wants the next.
+/// Chunks on their way. Their shares go ahead to where they are sent.
 struct Chunks {
-    waiting: mpsc::Receiver<(Answer, Option<Share>)>,
-    taken: Option<Share>,
+    waiting: mpsc::Receiver<Result<Chunk, Status>>,
+    shares: Shares,
 }
 
 impl Stream for Chunks {
-    type Item = Answer;
+    type Item = Result<RangeStreamResponse, Status>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Answer>> {
-        self.taken = None;
-        let (answer, share) = ready!(self.waiting.poll_recv(cx)).unzip();
-        self.taken = share.flatten();
-        Poll::Ready(answer)
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(match ready!(self.waiting.poll_recv(cx)) {
+            None => None,
+            Some(Err(status)) => Some(Err(status)),
+            Some(Ok(Chunk::Small(answer))) => Some(Ok(answer)),
+            Some(Ok(Chunk::Kept(share))) => {
+                let answer = share.take_chunk();
+                self.shares.push(share);
+                Some(answer)
+            }
+        })
     }
 }
 
-/// Begins to stream a range that has been checked, by the rights of `caller`.
+/// Begins to stream a range that has been checked, by the rights of `caller`. Returns the way of the chunks' shares too.
 pub fn start(
     context: &SharedContext,
     request: RangeRequest,
     caller: Caller,
-) -> impl Stream<Item = Result<RangeStreamResponse, Status>> + use<> {
+) -> (impl Stream<Item = Result<RangeStreamResponse, Status>> + use<>, Shares) {
     let (sender, receiver) = mpsc::channel(CHUNK_QUEUE);
-    let context = context.clone();
+    let (context, shares) = (context.clone(), Shares::default());
     tokio::spawn(async move {
         let chunk_bytes = context.limits.request_bytes_max;
         let mut stream = RangeStream::new(context.state.store(), request, chunk_bytes);
+        let pulse = Pulse::new();
         // The place first: a client that does not read must not hold one of the threads that read for everybody.
         while let Ok(place) = sender.reserve().await {
-            let (answer, rest) = match next(&context, stream, &caller).await {
-                Ok((Some((answer, share)), rest)) => ((Ok(answer), share), rest),
+            match next(&context, stream, &caller, &pulse).await {
+                Ok((Some(chunk), rest)) => {
+                    place.send(Ok(chunk));
+                    stream = rest;
+                }
                 Ok((None, _)) => return,
-                Err(status) => return place.send((Err(status), None)),
-            };
-            place.send(answer);
-            stream = rest;
+                Err(status) => return place.send(Err(status)),
+            }
         }
     });
-    Chunks { waiting: receiver, taken: None }
+    (Chunks { waiting: receiver, shares: shares.clone() }, shares)
 }
-
-type Chunk = Option<(RangeStreamResponse, Option<Share>)>;
 
 /// Reads the next chunk off the serving thread.
 async fn next(
     context: &Context,
     mut stream: RangeStream,
     caller: &Caller,
-) -> Result<(Chunk, RangeStream), Status> {
+    pulse: &Pulse,
+) -> Result<(Option<Chunk>, RangeStream), Status> {
     let reading = context.answers.read().await?;
     let read = tokio::task::spawn_blocking(move || (stream.next_chunk(), stream)).await;
     let (chunk, stream) = read.map_err(|error| Status::internal(error.to_string()))?;
@@ -78,8 +89,15 @@ async fn next(
     // A right that went away while the stream ran ends it.
     context.check_unchanged(caller)?;
     let answer = response(context, chunk);
-    let share = reading.share(answer.encoded_len()).await?;
-    Ok((Some((answer, share)), stream))
+    let share = reading.share_of(answer.encoded_len(), pulse.clone()).await?;
+    let chunk = match share {
+        None => Chunk::Small(answer),
+        Some(share) => {
+            share.keep_chunk(answer);
+            Chunk::Kept(share)
+        }
+    };
+    Ok((Some(chunk), stream))
 }
 
 /// A target other than the key without an order sorts ascending by it, so the whole has to be read before the first pair

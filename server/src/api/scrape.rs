@@ -43,6 +43,7 @@ fn refresh(context: &Context) {
     refresh_store(context);
     refresh_peers(context, local);
     refresh_alarms(context);
+    refresh_budgets(context);
     refresh_process(&context.metrics);
 }
 
@@ -120,6 +121,15 @@ fn refresh_alarms(context: &Context) {
         let id = hex(alarm.member_id);
         alarms.with_label_values(&[id.as_str(), alarm.alarm().as_str_name()]).set(1);
     }
+}
+
+fn refresh_budgets(context: &Context) {
+    let (door, intake, answers) = (&context.metrics.door, &context.intake, &context.answers);
+    door.request_bytes.set(intake.taken() as i64);
+    catch_up(&door.requests_refused.with_label_values(&["full"]), intake.refused());
+    catch_up(&door.requests_refused.with_label_values(&["stalled"]), intake.stalled());
+    door.answer_bytes.set(answers.taken() as i64);
+    catch_up(&door.answers_dropped, answers.dropped());
 }
 
 fn refresh_process(metrics: &Metrics) {

@@ -17,6 +17,7 @@ use quorate_proto::etcdserverpb::lease_server::LeaseServer;
 use quorate_proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use quorate_proto::v3electionpb::election_server::ElectionServer;
 use quorate_proto::v3lockpb::lock_server::LockServer;
+use tonic::codec::CompressionEncoding;
 use tonic_health::pb::health_server::HealthServer;
 
 /// What grpc-go allows above `--max-request-bytes`, in bytes.
@@ -37,28 +38,58 @@ pub struct Services {
     pub(super) health: HealthServer<HealthApi>,
 }
 
+/// How the messages of a call are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As they are.
+    Identity,
+    /// Compressed both ways: grpc-go answers as it is asked, whatever the client says it takes.
+    Gzip,
+}
+
+/// A server for messages of this encoding.
+macro_rules! encoded {
+    ($encoding:expr, $server:expr) => {
+        match $encoding {
+            Encoding::Identity => $server,
+            Encoding::Gzip => $server
+                .accept_compressed(CompressionEncoding::Gzip)
+                .send_compressed(CompressionEncoding::Gzip),
+        }
+    };
+}
+
 impl Services {
     /// Builds the services of a member.
-    pub fn new(context: &SharedContext) -> Services {
+    pub fn new(context: &SharedContext, encoding: Encoding) -> Services {
         let receive = context.limits.request_bytes_max + GRPC_OVERHEAD_BYTES;
+        let maintenance = MaintenanceServer::new(MaintenanceApi::new(context.clone()))
+            .max_decoding_message_size(receive);
+        let kv = KvServer::new(KvApi::new(context.clone()))
+            .max_decoding_message_size(receive)
+            .max_encoding_message_size(ANSWER_BYTES_MAX);
+        let lease = LeaseServer::new(LeaseApi::new(context.clone()))
+            .max_decoding_message_size(receive)
+            .max_encoding_message_size(ANSWER_BYTES_MAX);
+        let cluster =
+            ClusterServer::new(ClusterApi::new(context.clone())).max_decoding_message_size(receive);
+        let auth =
+            AuthServer::new(AuthApi::new(context.clone())).max_decoding_message_size(receive);
+        let lock =
+            LockServer::new(LockApi::new(context.clone())).max_decoding_message_size(receive);
+        let election = ElectionServer::new(ElectionApi::new(context.clone()))
+            .max_decoding_message_size(receive)
+            .max_encoding_message_size(ANSWER_BYTES_MAX);
         Services {
-            kv: KvServer::new(KvApi::new(context.clone()))
-                .max_decoding_message_size(receive)
-                .max_encoding_message_size(ANSWER_BYTES_MAX),
-            watch: WatchApi::new(context.clone(), receive),
-            lease: LeaseServer::new(LeaseApi::new(context.clone()))
-                .max_decoding_message_size(receive)
-                .max_encoding_message_size(ANSWER_BYTES_MAX),
-            cluster: ClusterServer::new(ClusterApi::new(context.clone()))
-                .max_decoding_message_size(receive),
-            maintenance: MaintenanceServer::new(MaintenanceApi::new(context.clone()))
-                .max_decoding_message_size(receive),
-            auth: AuthServer::new(AuthApi::new(context.clone())).max_decoding_message_size(receive),
-            lock: LockServer::new(LockApi::new(context.clone())).max_decoding_message_size(receive),
-            election: ElectionServer::new(ElectionApi::new(context.clone()))
-                .max_decoding_message_size(receive)
-                .max_encoding_message_size(ANSWER_BYTES_MAX),
-            health: HealthServer::new(HealthApi::new(context.clone())),
+            kv: encoded!(encoding, kv),
+            watch: WatchApi::new(context.clone(), receive, encoding),
+            lease: encoded!(encoding, lease),
+            cluster: encoded!(encoding, cluster),
+            maintenance: encoded!(encoding, maintenance),
+            auth: encoded!(encoding, auth),
+            lock: encoded!(encoding, lock),
+            election: encoded!(encoding, election),
+            health: encoded!(encoding, HealthServer::new(HealthApi::new(context.clone()))),
         }
     }
 }

@@ -70,6 +70,21 @@ pub fn too_many_requests() -> Status {
     EtcdError::TooManyRequests.into()
 }
 
+/// A request that has not gone on for too long while others need its room. The text is grpc-go's of a call without time.
+pub fn stalled_request() -> Status {
+    Status::deadline_exceeded("context deadline exceeded")
+}
+
+/// An answer that its client has not taken for too long while others need its room.
+pub fn stalled_answer() -> Status {
+    Status::deadline_exceeded("context deadline exceeded")
+}
+
+/// A write that was made, and whose answer found no room: as after a timeout, the client must look what is true.
+pub fn answer_without_room() -> Status {
+    EtcdError::Timeout.into()
+}
+
 /// A reply of another kind than the request: a defect of this server, never of the client.
 pub fn unexpected_reply(reply: &Reply) -> Status {
     tracing::error!(?reply, "reply does not fit its request");

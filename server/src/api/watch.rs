@@ -6,7 +6,7 @@
 use super::auth_caller::Credentials;
 use super::body::CallBody;
 use super::context::SharedContext;
-use super::services::GRPC_OVERHEAD_BYTES;
+use super::services::{Encoding, GRPC_OVERHEAD_BYTES};
 use super::status::grpc_text;
 use super::watch_codec::{WatchCodec, WatchFrame};
 use super::watch_rights::WatchRights;
@@ -21,6 +21,7 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 use tokio::sync::watch;
+use tonic::codec::CompressionEncoding;
 use tonic::server::Grpc;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -38,18 +39,23 @@ type Frames = Pin<Box<dyn Stream<Item = Result<WatchFrame, Status>> + Send>>;
 pub struct WatchApi {
     context: SharedContext,
     request_bytes_max: usize,
+    encoding: Encoding,
 }
 
 impl WatchApi {
     /// Handler of a member; requests may have up to `request_bytes_max` bytes.
-    pub fn new(context: SharedContext, request_bytes_max: usize) -> WatchApi {
-        WatchApi { context, request_bytes_max }
+    pub fn new(context: SharedContext, request_bytes_max: usize, encoding: Encoding) -> WatchApi {
+        WatchApi { context, request_bytes_max, encoding }
     }
 
     /// Answers a call.
     pub async fn call(&self, request: HttpRequest<CallBody>) -> HttpResponse<tonic::body::Body> {
         let mut grpc = Grpc::new(WatchCodec)
             .apply_max_message_size_config(Some(self.request_bytes_max), Some(i32::MAX as usize));
+        if self.encoding == Encoding::Gzip {
+            let gzip = CompressionEncoding::Gzip;
+            grpc = grpc.accept_compressed(gzip).send_compressed(gzip);
+        }
         grpc.streaming(Handler(self.context.clone()), request).await
     }
 }

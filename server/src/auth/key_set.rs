@@ -46,7 +46,7 @@ impl KeySet {
     }
 
     /// True when every key of a request's interval is in the set. An interval that ends before it starts holds no key;
-    /// etcd judges it by its first one.
+    /// it is judged by its first one, as mostly in etcd, where the form of a tree decides.
     pub fn contains(&self, key: &[u8], range_end: &[u8]) -> bool {
         let after = self.intervals.partition_point(|interval| interval.start.as_ref() <= key);
         let Some(interval) = after.checked_sub(1).map(|at| &self.intervals[at]) else {

@@ -9,6 +9,8 @@ use std::time::Duration;
 const CORRUPT_CHECK_TIME: Duration = Duration::from_secs(12 * 3600);
 /// Bytes of large answers in flight where the operator has not chosen a number.
 const ANSWER_BYTES_MAX: usize = 512 << 20;
+/// Bytes of requests that are still coming where the operator has not chosen a number.
+const REQUEST_BYTES_MAX: usize = 256 << 20;
 
 /// What these flags say.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Defence {
     pub nospace_disarm_after: Option<Duration>,
     /// `--max-answer-bytes-in-flight`.
     pub answer_bytes_max: usize,
+    /// `--max-request-bytes-in-flight`.
+    pub request_bytes_max: usize,
     /// `--auto-promote-learners`.
     pub promotes_learners: bool,
     /// `--downgrade-check-time`.
@@ -55,6 +59,7 @@ impl Defence {
             compact_hash_check_time: gates.is_on("CompactHashCheck").then_some(compact_hash),
             nospace_disarm_after: (!disarm.is_zero()).then_some(disarm),
             answer_bytes_max: read.number_or("max-answer-bytes-in-flight", ANSWER_BYTES_MAX)?,
+            request_bytes_max: read.number_or("max-request-bytes-in-flight", REQUEST_BYTES_MAX)?,
             promotes_learners: read.switch("auto-promote-learners")?,
             downgrade_check_time: downgrade.max(Duration::from_millis(100)),
         })

@@ -1,9 +1,9 @@
-//! The pages themselves: health checks and scrapes.
+//! The doors themselves: health checks, scrapes, and the memory of what comes in and goes out.
 
 use super::builder::Builder;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-/// Health checks and scrapes.
+/// Health checks, scrapes, and budgets of memory.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // The names are etcd's; the help texts below say what each one is.
 pub struct DoorMetrics {
@@ -13,6 +13,10 @@ pub struct DoorMetrics {
     pub checks: IntCounterVec,
     pub scrapes: IntCounterVec,
     pub scrapes_in_flight: IntGauge,
+    pub request_bytes: IntGauge,
+    pub requests_refused: IntCounterVec,
+    pub answer_bytes: IntGauge,
+    pub answers_dropped: IntCounter,
 }
 
 impl DoorMetrics {
@@ -39,6 +43,23 @@ impl DoorMetrics {
                 &["type", "name", "status"],
             ),
             scrapes,
+            request_bytes: b.gauge(
+                "quorate_request_bytes_in_flight",
+                "Bytes of requests that are still coming and of large writes without an answer.",
+            ),
+            requests_refused: b.counters(
+                "quorate_requests_refused_total",
+                "Requests that found no room in memory (full) or stopped while others needed it (stalled).",
+                &["reason"],
+            ),
+            answer_bytes: b.gauge(
+                "quorate_answer_bytes_in_flight",
+                "Bytes of answers that wait for their clients.",
+            ),
+            answers_dropped: b.counter(
+                "quorate_answers_dropped_total",
+                "Answers that nobody took while others needed their room.",
+            ),
             scrapes_in_flight: b.gauge(
                 "promhttp_metric_handler_requests_in_flight",
                 "Scrapes that are being answered.",

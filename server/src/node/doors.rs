@@ -16,6 +16,8 @@ use std::time::Duration;
 /// Descriptors that are not for clients, as in etcd.
 const RESERVED_DESCRIPTORS: u64 = 150;
 
+/// Time for the head of an HTTP/1.1 request: etcd's `ReadHeaderTimeout`.
+const HEAD_TIME: Duration = Duration::from_secs(300);
 /// Shortest time between a client's pings where the flag is 0: grpc-go's own default, as with etcd.
 const PING_MIN_DEFAULT: Duration = Duration::from_secs(300);
 /// TLS of this member.
@@ -319,5 +321,6 @@ pub(super) fn serve_options(config: &Config, connections_max: usize) -> ServeOpt
         keepalive_timeout: config.grpc_keepalive_timeout,
         reuse_port: config.socket_reuse_port,
         connections_max,
+        head_time: HEAD_TIME,
     }
 }

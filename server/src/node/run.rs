@@ -12,8 +12,8 @@ use super::peer_door;
 use super::signals::StopSignals;
 use super::state::open_backend;
 use crate::api::{
-    AnswerBudget, Bound, Context, Door, Forwarded, HttpOptions, Limits, Listener, LoginOptions,
-    Opening, Shards, SharedContext,
+    AnswerBudget, Bound, Context, Door, Forwarded, HttpOptions, Intake, Limits, Listener,
+    LoginOptions, Opening, Shards, SharedContext,
 };
 use crate::apply::{Applier, Outcome, State};
 use crate::auth::AuthStore;
@@ -390,6 +390,7 @@ impl Member {
                 LARGE_READS_PER_CORE * cores(),
                 config.request_timeout(),
             ),
+            intake: Intake::new(config.defence.request_bytes_max),
             login: self.login.clone(),
             passwords: login::passwords(config, password_threads()),
             http: HttpOptions {

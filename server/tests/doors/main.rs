@@ -6,8 +6,11 @@
 
 mod abuse;
 mod ask;
+mod calls;
 mod clients;
+mod compressed;
 mod crowd;
+mod floods;
 mod refusals;
 mod rotation;
 mod start;

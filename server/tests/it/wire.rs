@@ -108,9 +108,19 @@ impl Wire {
         Wire { channel, token: None }
     }
 
+    /// The same over a connection that was made in another way.
+    pub fn over(channel: Channel) -> Wire {
+        Wire { channel, token: None }
+    }
+
     /// The same connection for a caller with this token.
     pub fn with_token(&self, token: &str) -> Wire {
         Wire { channel: self.channel.clone(), token: Some(token.to_owned()) }
+    }
+
+    /// The connection, for clients of other services.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// A request with the token, for calls that are not in the list.

@@ -4,14 +4,19 @@ use super::decode::decode;
 use super::frames::framed;
 use super::json_error::JsonError;
 use super::json_values::JsonValues;
-use super::schema::Schema;
+use super::schema::{MethodShape, Schema};
 use crate::api::body::CallBody;
+use crate::api::intake::CALL_BYTES;
 use bytes::Bytes;
 use futures::Stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::Status;
+
+/// Longest time in which the rest of a refused request is read.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// The requests of one HTTP body, one after the other.
 pub struct Requests {
@@ -20,12 +25,21 @@ pub struct Requests {
     body: CallBody,
     values: JsonValues,
     is_over: bool,
+    /// Bytes for which the call itself is counted while it waits.
+    call_bytes: usize,
 }
 
 impl Requests {
-    /// Requests of a kind, each of up to `bytes_max` bytes of JSON.
-    pub fn new(schema: Arc<Schema>, message: usize, body: CallBody, bytes_max: usize) -> Requests {
-        Requests { schema, message, body, values: JsonValues::new(bytes_max), is_over: false }
+    /// Requests to a method, each of up to `bytes_max` bytes of JSON.
+    pub fn new(
+        schema: Arc<Schema>,
+        shape: &MethodShape,
+        body: CallBody,
+        bytes_max: usize,
+    ) -> Requests {
+        let (values, is_over) = (JsonValues::new(bytes_max), false);
+        let call_bytes = if shape.is_client_stream { 0 } else { CALL_BYTES };
+        Requests { schema, message: shape.input, body, values, is_over, call_bytes }
     }
 
     /// The next request, encoded; none at the end of the body.
@@ -39,6 +53,12 @@ impl Requests {
         }
     }
 
+    /// Reads what else comes, for a while, where the client is to hear why its request was refused.
+    pub async fn drain(&mut self) {
+        self.values = JsonValues::new(0);
+        self.body.drain(DRAIN_TIME).await;
+    }
+
     async fn next_value(&mut self) -> Result<Option<Bytes>, JsonError> {
         loop {
             if let Some(value) = self.values.next_value()? {
@@ -47,9 +67,10 @@ impl Requests {
             if self.is_over {
                 return self.values.finish();
             }
+            self.body.keep(self.call_bytes + self.values.waiting());
             match self.body.frame().await {
                 None => self.is_over = true,
-                Some(Err(error)) => return Err(JsonError::Body(error.to_string())),
+                Some(Err(error)) => return Err(JsonError::from_body(error)),
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
                         self.values.push(data);

@@ -65,7 +65,8 @@ pub async fn single(schema: &Schema, output: usize, mut answer: Answer) -> Respo
     };
     match json {
         Ok(json) => {
-            let mut response = response(http::StatusCode::OK, DoorBody::page(json.into()));
+            let body = DoorBody::kept(json.into(), answer.share.take());
+            let mut response = response(http::StatusCode::OK, body);
             response.headers_mut().extend(to_headers(&answer.metadata));
             response
         }

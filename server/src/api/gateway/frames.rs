@@ -1,6 +1,7 @@
 //! gRPC's framing of messages, for calls that never see a socket: five bytes before each, and a status at the end.
 
 use crate::api::body::DoorBody;
+use crate::api::budget::Share;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
@@ -27,6 +28,8 @@ pub struct Answer {
     is_over: bool,
     /// Metadata that came before the first message; none where there was only a status.
     pub metadata: HeaderMap,
+    /// The share of the answers' budget that the last message has.
+    pub share: Option<Share>,
 }
 
 impl Answer {
@@ -35,7 +38,8 @@ impl Answer {
         let (parts, body) = response.into_parts();
         let status = Status::from_header_map(&parts.headers);
         let metadata = if status.is_some() { HeaderMap::new() } else { parts.headers };
-        Answer { body, buffer: BytesMut::new(), is_over: status.is_some(), status, metadata }
+        let (buffer, is_over) = (BytesMut::new(), status.is_some());
+        Answer { body, buffer, is_over, status, metadata, share: None }
     }
 
     /// The next message; none at a good end.
@@ -57,7 +61,10 @@ impl Answer {
                 None => self.is_over = true,
                 Some(Err(status)) => return Err(status),
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.buffer.extend_from_slice(&data),
+                    Ok(data) => {
+                        self.share = self.body.share();
+                        self.buffer.extend_from_slice(&data);
+                    }
                     Err(frame) => {
                         self.status = frame.trailers_ref().and_then(Status::from_header_map);
                         self.is_over = true;

@@ -28,13 +28,32 @@ pub enum JsonError {
     /// The connection broke while the body was read.
     #[error("{0}")]
     Body(String),
+    /// The body may not go on: there is no room for it, or it has stopped for too long.
+    #[error("{text}")]
+    Refused {
+        /// The code of the refusal.
+        code: tonic::Code,
+        /// Its text.
+        text: String,
+    },
 }
 
 impl JsonError {
+    /// What ended a body before its end.
+    pub fn from_body(error: Box<dyn std::error::Error + Send + Sync>) -> JsonError {
+        match error.downcast_ref::<tonic::Status>() {
+            Some(status) => {
+                JsonError::Refused { code: status.code(), text: status.message().to_owned() }
+            }
+            None => JsonError::Body(error.to_string()),
+        }
+    }
+
     /// The gRPC code that goes with it.
     pub fn code(&self) -> tonic::Code {
         match self {
             JsonError::TooLarge { .. } => tonic::Code::ResourceExhausted,
+            JsonError::Refused { code, .. } => *code,
             _ => tonic::Code::InvalidArgument,
         }
     }

@@ -76,6 +76,11 @@ impl JsonValues {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Bytes that wait for the end of their value.
+    pub fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The next value that is complete.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod bodies;
 mod call;
+mod counted_io;
 mod decode;
 mod encode;
 mod frames;

@@ -3,11 +3,13 @@
 use super::bodies::Requests;
 use super::call;
 use super::frames::{Answer, framed};
+use super::json_error::JsonError;
 use super::metadata;
 use super::routes::ROUTES;
 use super::schema::{MethodShape, Schema, SchemaError};
 use super::websocket;
 use crate::api::body::{CallBody, DoorBody};
+use crate::api::intake::Intake;
 use http::{HeaderMap, Method, Request, Response};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -43,6 +45,7 @@ pub struct Gateway {
     json_bytes_max: usize,
     /// grpc-gateway shares one connection; so its calls share one limit of `--max-concurrent-streams`.
     places: Arc<Semaphore>,
+    intake: Arc<Intake>,
 }
 
 impl Gateway {
@@ -50,7 +53,11 @@ impl Gateway {
     ///
     /// # Errors
     /// The descriptors are not what the gateway was written for.
-    pub fn new(request_bytes_max: usize, concurrent_max: u32) -> Result<Gateway, SchemaError> {
+    pub fn new(
+        request_bytes_max: usize,
+        concurrent_max: u32,
+        intake: &Arc<Intake>,
+    ) -> Result<Gateway, SchemaError> {
         let schema = Schema::from_descriptors(quorate_proto::DESCRIPTORS)?;
         let mut routes = HashMap::with_capacity(ROUTES.len());
         for (path, grpc_path) in ROUTES {
@@ -64,6 +71,7 @@ impl Gateway {
             routes,
             json_bytes_max: request_bytes_max.saturating_mul(JSON_FACTOR),
             places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            intake: intake.clone(),
         })
     }
 
@@ -74,7 +82,8 @@ impl Gateway {
         request: Request<CallBody>,
     ) -> Response<DoorBody> {
         if websocket::is_upgrade(request.headers()) {
-            return websocket::upgrade(self.clone(), calls, request, self.json_bytes_max);
+            let (bytes_max, intake) = (self.json_bytes_max, self.intake.clone());
+            return websocket::upgrade(self.clone(), calls, request, bytes_max, intake);
         }
         self.answer_plain(calls, request).await
     }
@@ -115,8 +124,8 @@ impl Gateway {
             return call::refusal(&quorate_proto::errors::EtcdError::Stopped.into());
         };
         let (parts, body) = request.into_parts();
-        let schema = self.schema.clone();
-        let mut requests = Requests::new(schema, route.shape.input, body, self.json_bytes_max);
+        let (schema, body) = (self.schema.clone(), body.kept_in(self.intake.clone()));
+        let mut requests = Requests::new(schema, &route.shape, body, self.json_bytes_max);
         let body = if route.shape.is_client_stream {
             requests.into_call_body()
         } else {
@@ -124,6 +133,9 @@ impl Gateway {
                 // An empty body is a message with nothing in it.
                 Ok(message) => CallBody::full(framed(&message.unwrap_or_default())),
                 Err(error) => {
+                    if matches!(error, JsonError::Refused { .. }) {
+                        requests.drain().await;
+                    }
                     return call::refusal(&Status::new(error.code(), error.to_string()));
                 }
             }

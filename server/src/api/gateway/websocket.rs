@@ -3,8 +3,10 @@
 //! The token comes in `Authorization`-like places that browsers can set: the sub-protocol `Bearer, <token>` or the
 //! cookie `token`. The method is always POST. Source: `grpc-websocket-proxy`, as etcd sets it up.
 
+use super::counted_io::{CountedIo, Unfinished};
 use super::serve::{Calls, Gateway};
 use crate::api::body::{CallBody, DoorBody};
+use crate::api::intake::{Held, Intake};
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
 use http::header::{
@@ -17,6 +19,7 @@ use hyper::body::Frame;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -26,8 +29,12 @@ use tonic::Status;
 
 /// Messages of a client that wait for the call to take them.
 const WAITING_MAX: usize = 16;
+/// A client that does not take one message in this time is left.
+const SEND_TIME: Duration = Duration::from_secs(60);
+/// Longest head of a frame, in bytes.
+const FRAME_HEAD_BYTES: usize = 14;
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<CountedIo<TokioIo<Upgraded>>>;
 
 fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     headers.get_all(name).iter().any(|value| {
@@ -69,6 +76,7 @@ pub fn upgrade(
     calls: Arc<dyn Calls>,
     mut request: Request<CallBody>,
     message_bytes_max: usize,
+    intake: Arc<Intake>,
 ) -> Response<DoorBody> {
     let headers = request.headers();
     let key = headers.get(SEC_WEBSOCKET_KEY).filter(|key| !key.is_empty());
@@ -97,13 +105,14 @@ pub fn upgrade(
         let config = WebSocketConfig::default()
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
-        let io = TokioIo::new(upgraded);
+        let (io, unfinished) = CountedIo::new(TokioIo::new(upgraded), intake.clone());
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = passed;
-        serve(socket, &gateway, calls, request).await;
+        let input = Input { unfinished, intake };
+        serve(socket, input, &gateway, calls, request).await;
     });
     response
 }
@@ -117,12 +126,36 @@ fn bad_handshake() -> Response<DoorBody> {
     response
 }
 
+/// What counts the messages of a client.
+struct Input {
+    unfinished: Unfinished,
+    intake: Arc<Intake>,
+}
+
+impl Input {
+    /// A message as a line of a request, counted while it waits; none where there is no room for it.
+    fn line(&self, payload: &[u8]) -> Option<(Bytes, Held)> {
+        self.unfinished.clear();
+        let held = self.intake.hold(payload.len() + 1).ok()?;
+        let mut line = BytesMut::with_capacity(payload.len() + 1);
+        line.extend_from_slice(payload);
+        line.extend_from_slice(b"\n");
+        Some((line.freeze(), held))
+    }
+}
+
 /// Serves one call over a socket. It ends with the call, or when the client goes.
-async fn serve(socket: Socket, gateway: &Gateway, calls: Arc<dyn Calls>, request: Request<()>) {
+async fn serve(
+    socket: Socket,
+    input: Input,
+    gateway: &Gateway,
+    calls: Arc<dyn Calls>,
+    request: Request<()>,
+) {
     let (mut sink, mut source) = socket.split();
-    let (sender, receiver) = mpsc::channel::<Bytes>(WAITING_MAX);
+    let (sender, receiver) = mpsc::channel::<(Bytes, Held)>(WAITING_MAX);
     let frames = futures::stream::unfold(receiver, |mut receiver| async move {
-        let line = receiver.recv().await?;
+        let (line, _) = receiver.recv().await?;
         Some((Ok::<_, Status>(Frame::data(line)), receiver))
     });
     let request = request.map(|()| CallBody::made(StreamBody::new(frames)));
@@ -131,13 +164,17 @@ async fn serve(socket: Socket, gateway: &Gateway, calls: Arc<dyn Calls>, request
             let payload = match message {
                 Message::Text(_) | Message::Binary(_) => message.into_data(),
                 Message::Close(_) => return,
-                _ => continue,
+                other => {
+                    input.unfinished.forgive(other.len() + FRAME_HEAD_BYTES);
+                    continue;
+                }
             };
-            let mut line = BytesMut::from(&payload[..]);
-            line.extend_from_slice(b"\n");
-            if sender.send(line.freeze()).await.is_err() {
+            let Some(line) = input.line(&payload) else { return };
+            if sender.send(line).await.is_err() {
                 // The call takes no more requests; whether the client is still there matters all the same.
-                while let Some(Ok(_)) = source.next().await {}
+                while let Some(Ok(_)) = source.next().await {
+                    input.unfinished.clear();
+                }
                 return;
             }
         }
@@ -171,5 +208,8 @@ type Sink = futures::stream::SplitSink<Socket, Message>;
 
 async fn send(sink: &mut Sink, line: &[u8]) -> Result<(), ()> {
     let text = String::from_utf8_lossy(line).into_owned();
-    sink.send(Message::text(text)).await.map_err(drop)
+    match tokio::time::timeout(SEND_TIME, sink.send(Message::text(text))).await {
+        Ok(sent) => sent.map_err(drop),
+        Err(_) => Err(()),
+    }
 }
