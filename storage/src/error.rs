@@ -57,8 +57,8 @@ fn is_no_space(error: &io::Error) -> bool {
 pub enum StorageError {
     /// An earlier write failed. Nothing is known about what reached the disk, so nothing more is served.
     #[error(
-        "the state in {path} stopped after a failed write: {reason}. Free or repair the disk, then restart the \
-         member; it replays its log"
+        "the state in {path} stopped after a failed write: {reason}. Free disk space or repair the disk, then \
+         restart the member; it replays its log"
     )]
     Poisoned {
         /// Where the state lives.

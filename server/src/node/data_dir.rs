@@ -42,7 +42,7 @@ pub(super) async fn open(config: &Config, dialer: &TlsDialer) -> Result<DataDir>
         .await
         .context("the take-over broke off")??;
     let has_log = has_log(&wal_dir)?;
-    if !has_log && engine_of(&snap_dir.join("state")).context("failed to open the state")?.is_some()
+    if !has_log && engine_of(&snap_dir.join("state")).context("the state cannot be used")?.is_some()
     {
         refuse!(
             "there is no log in {}, yet {} holds a state that was made with one. Give the --wal-dir, or mount the disk, \

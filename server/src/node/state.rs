@@ -37,7 +37,7 @@ pub(super) fn open_backend(
         ..backend_options(config)?
     };
     let backend =
-        Backend::open(&snap_dir.join("state"), options).context("failed to open the state")?;
+        Backend::open(&snap_dir.join("state"), options).context("the state cannot be used")?;
     let version =
         backend.get(Keyspace::Meta, STORAGE_VERSION_ROW).context("failed to read the state")?;
     if version.is_none() {

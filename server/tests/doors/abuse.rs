@@ -39,6 +39,14 @@ fn is_well(member: &mut Lone, after: &str) {
     assert!(peak < PEAK_MAX, "after {after} the member had {} MiB", peak >> 20);
 }
 
+/// The peer port, as the log tells it.
+fn peer_port(member: &Lone) -> u16 {
+    let log = member.process.log_text();
+    let at = log.find("m1=http://127.0.0.1:").unwrap() + "m1=http://127.0.0.1:".len();
+    let peer: String = log[at..].chars().take_while(char::is_ascii_digit).collect();
+    peer.parse().unwrap()
+}
+
 /// The GOAWAY that a client gets for these pings; nothing when it may go on.
 fn after_pings(port: u16, with_call: bool, pings: usize) -> Option<String> {
     let mut wire = Wire::open(port);
@@ -170,9 +178,7 @@ fn nonsense_hurts_nobody() {
     );
     let both = "--listen-client-urls=http://127.0.0.1:{client},https://127.0.0.1:{client}";
     let mut member = plain(&ours(), folder.path(), "m1", &[both, &cert, &key]);
-    let log = member.process.log_text();
-    let at = log.find("m1=http://127.0.0.1:").unwrap() + "m1=http://127.0.0.1:".len();
-    let peer: String = log[at..].chars().take_while(char::is_ascii_digit).collect();
+    let peer = peer_port(&member);
     let headers = call_headers(RANGE, "application/grpc");
     let open = frame(HEADERS, END_HEADERS, 1, &headers);
     let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
@@ -201,7 +207,7 @@ fn nonsense_hurts_nobody() {
         ("a TLS hello cut off", vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]),
         ("a TLS record of noise", [&[0x16, 3, 1, 0x40, 0][..], &noise[..16_384]].concat()),
     ];
-    for port in [member.client, peer.parse().unwrap()] {
+    for port in [member.client, peer] {
         for (name, input) in &inputs {
             for _ in 0..20 {
                 let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -295,4 +301,20 @@ fn slow_heads_keep_nobody_out() {
     }
     is_well(&mut member, "a thousand slow heads");
     drop(held);
+}
+
+/// On the peer port such requests are cut after ten seconds. (On the client port etcd gives them five minutes;
+/// `slow_heads_are_cut` beside the code shows that cut with a shorter time.)
+#[test]
+fn slow_heads_on_the_peer_port_are_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let member = plain(&ours(), folder.path(), "m1", &[]);
+    let mut stream = TcpStream::connect(("127.0.0.1", peer_port(&member))).unwrap();
+    stream.write_all(b"GET /members HTTP/1.1\r\nHost: a\r\nX-Slow: ").unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut said = Vec::new();
+    let end = stream.read_to_end(&mut said);
+    let is_end = !matches!(&end, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+    assert!(is_end, "still open after a minute");
+    assert!(!String::from_utf8_lossy(&said).contains("200 OK"));
 }

@@ -11,6 +11,8 @@ mod clients;
 mod compressed;
 mod crowd;
 mod floods;
+mod gateway_http2;
+mod names;
 mod refusals;
 mod rotation;
 mod start;

@@ -96,8 +96,20 @@ impl Lone {
         for word in words {
             assert!(line.contains(word), "{word:?} is missing in: {line}");
         }
+        assert_eq!(repeated(line), None, "said twice in: {line}");
         text
     }
+}
+
+/// A run of five words, none of them a number, that comes twice: a cause or a hint that was given before.
+fn repeated(line: &str) -> Option<String> {
+    let words: Vec<&str> =
+        line.split_whitespace().map(|word| word.trim_matches([',', ';', ':', '.'])).collect();
+    let runs: Vec<String> = words.windows(5).map(|run| run.join(" ")).collect();
+    let is_words = |run: &str| !run.contains(|c: char| c.is_ascii_digit());
+    let twice = runs.iter().enumerate().find(|(n, run)| is_words(run) && runs[..*n].contains(run));
+    let restarts = line.to_lowercase().matches("restart the member").count();
+    twice.map(|(_, run)| run.clone()).or_else(|| (restarts > 1).then(|| "restart".to_owned()))
 }
 
 /// Every file below a folder with its content.

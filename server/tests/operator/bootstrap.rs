@@ -98,6 +98,63 @@ async fn members_meet_at_quorate() {
     etcd.process.wait_ready(PATIENCE).unwrap();
 }
 
+/// The discovery service speaks TLS and demands a certificate: members that show one and know the authority meet there;
+/// one that knows neither does not get in. The service is etcd, and Quorate.
+#[tokio::test]
+async fn members_meet_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = testbed::Pki::new(&folder.path().join("pki")).unwrap();
+    let pair = pki.client("member").unwrap();
+    let etcd = reference(Version::V3_7_1, "etcd");
+    for (kind, program) in [("etcd", etcd.as_path()), ("ours", Path::new(SERVER))] {
+        let folder = folder.path().join(kind);
+        std::fs::create_dir_all(&folder).unwrap();
+        let plan = testbed::Plan { program, members: 1, folder: &folder, extra: &[] };
+        let service = Cluster::start_tls(&plan, &pki).unwrap();
+        let endpoints = service.client_urls().join(",");
+        let etcdctl = std::process::Command::new(reference(Version::V3_7_1, "etcdctl"))
+            .arg(format!("--endpoints={endpoints}"))
+            .args(pair.client_flags(&pki))
+            .args(["put", "/_etcd/registry/tok/_config/size", "2"])
+            .output()
+            .unwrap();
+        assert!(etcdctl.status.success(), "{etcdctl:?}");
+        let known = [
+            format!("--discovery-endpoints={endpoints}"),
+            "--discovery-token=tok".to_owned(),
+            "--discovery-insecure-transport=false".to_owned(),
+        ];
+        let shown = [
+            format!("--discovery-cacert={}", pki.ca().display()),
+            format!("--discovery-cert={}", pair.cert.display()),
+            format!("--discovery-key={}", pair.key.display()),
+        ];
+        let mut stranger = lone(Path::new(SERVER), &folder, "stranger", &known);
+        stranger.process.start().unwrap();
+        let flags = [known.as_slice(), &shown].concat();
+        let mut members: Vec<Lone> = ["a", "b"]
+            .into_iter()
+            .map(|name| lone(Path::new(SERVER), &folder, name, &flags))
+            .collect();
+        for member in &mut members {
+            member.process.start().unwrap();
+        }
+        for member in &mut members {
+            member.process.wait_ready(PATIENCE).unwrap();
+        }
+        let names: Vec<String> = Caller::to(&members[0].client)
+            .await
+            .members(true)
+            .await
+            .into_iter()
+            .map(|member| member.name)
+            .collect();
+        assert!(names.len() == 2 && !names.contains(&"stranger".to_owned()), "{kind}: {names:?}");
+        assert!(!stranger.process.log_text().contains("ready to serve"), "{kind}");
+        stranger.process.kill().unwrap();
+    }
+}
+
 /// systemd hears that the member is ready, that it lives, and that it stops.
 #[test]
 fn systemd_is_told() {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bootstrap;
+mod compaction;
 mod defence;
 mod errors;
 mod flags;
