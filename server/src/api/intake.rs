@@ -19,6 +19,11 @@ const LARGE_WRITE_BYTES: usize = 64 * 1024;
 /// requests may take all the time they want, as with etcd.
 const STALL_TIME: Duration = Duration::from_secs(10);
 const PROGRESS_BYTES: usize = 16 * 1024;
+/// A request that finds no room and has sent no more than this may still send the rest, for so long, while no more than so
+/// many do: an ordinary call whose bytes come a moment after its headers is served, however full the budget is.
+const LATE_BYTES: usize = CALL_BYTES + 16 * 1024;
+const LATE_TIME: Duration = Duration::from_secs(1);
+const LATE_MAX: usize = 1024;
 
 /// The budget.
 #[derive(Debug)]
@@ -26,6 +31,7 @@ pub struct Intake {
     bytes_max: usize,
     stall_time: Duration,
     taken: AtomicUsize,
+    late: AtomicUsize,
     refused: AtomicU64,
     stalled: AtomicU64,
 }
@@ -37,8 +43,9 @@ impl Intake {
     }
 
     fn with_stall_time(bytes_max: usize, stall_time: Duration) -> Arc<Intake> {
-        let (taken, refused, stalled) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Intake { bytes_max, stall_time, taken, refused, stalled })
+        let (taken, late) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (refused, stalled) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Intake { bytes_max, stall_time, taken, late, refused, stalled })
     }
 
     /// Bytes that are taken now.
@@ -56,15 +63,14 @@ impl Intake {
         self.stalled.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: usize) -> Result<(), Status> {
+    fn take(&self, bytes: usize) -> bool {
         let more = |taken: usize| taken.checked_add(bytes).filter(|sum| *sum <= self.bytes_max);
-        match self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                self.refused.fetch_add(1, Ordering::Relaxed);
-                Err(status::too_many_requests())
-            }
-        }
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn refuse(&self) -> Status {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        status::too_many_requests()
     }
 
     fn is_pressed(&self) -> bool {
@@ -100,12 +106,36 @@ pub struct Held {
     bytes: usize,
     /// When the request is cut, unless it has more than so many bytes by then.
     due: Option<(Pin<Box<Sleep>>, usize)>,
+    /// Set while it waits without having found room.
+    late: Option<Late>,
+}
+
+/// One of few requests that may wait for a moment without room.
+#[derive(Debug)]
+struct Late {
+    intake: Arc<Intake>,
+    end: Pin<Box<Sleep>>,
+}
+
+impl Late {
+    fn begin(intake: &Arc<Intake>) -> Option<Late> {
+        let one_more = |late: usize| (late < LATE_MAX).then_some(late + 1);
+        intake.late.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        let end = Box::pin(tokio::time::sleep(LATE_TIME));
+        Some(Late { intake: intake.clone(), end })
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.intake.late.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Held {
     /// Nothing yet.
     pub fn new(intake: Arc<Intake>) -> Held {
-        Held { intake, bytes: 0, due: None }
+        Held { intake, bytes: 0, due: None, late: None }
     }
 
     /// Holds so many bytes from now on.
@@ -113,25 +143,45 @@ impl Held {
     /// # Errors
     /// There is no room; what was held stays so.
     pub fn resize(&mut self, bytes: usize) -> Result<(), Status> {
+        if self.fits(bytes) { Ok(()) } else { Err(self.intake.refuse()) }
+    }
+
+    fn fits(&mut self, bytes: usize) -> bool {
         if bytes > self.bytes {
-            self.intake.take(bytes - self.bytes)?;
+            if !self.intake.take(bytes - self.bytes) {
+                return false;
+            }
         } else {
             self.intake.taken.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
             if bytes < self.bytes {
                 self.due = None;
             }
         }
-        self.bytes = bytes;
-        Ok(())
+        (self.bytes, self.late) = (bytes, None);
+        true
+    }
+
+    /// Waits without room. Ready with a refusal when that must have an end.
+    fn poll_late(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Status> {
+        if self.late.is_none() && bytes <= LATE_BYTES {
+            self.late = Late::begin(&self.intake);
+        }
+        if bytes <= LATE_BYTES
+            && let Some(late) = &mut self.late
+        {
+            std::task::ready!(late.end.as_mut().poll(cx));
+        }
+        Poll::Ready(self.intake.refuse())
     }
 
     /// Holds so many bytes of a request that waits for more of them. Ready with the reason when it must not wait any
     /// longer.
     pub fn poll_wait(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Status> {
-        if let Err(status) = self.resize(bytes) {
-            return Poll::Ready(status);
+        if !self.fits(bytes) {
+            return self.poll_late(bytes, cx);
         }
-        if !self.intake.is_pressed() {
+        // A stream of requests may be silent between them for as long as it wants.
+        if bytes == 0 || !self.intake.is_pressed() {
             self.due = None;
             return Poll::Pending;
         }
@@ -177,18 +227,45 @@ mod tests {
         assert_eq!((intake.taken(), intake.refused()), (0, 2));
     }
 
+    /// A request that has hardly begun may wait for a moment without room, and gets room that becomes free; one of which
+    /// more has come may not, nor one too many.
+    #[tokio::test]
+    async fn requests_that_have_just_begun_may_be_late() {
+        let intake = Intake::new(100_000);
+        let others = intake.hold(100_000).unwrap();
+        let mut all: Vec<Held> = (0..=LATE_MAX).map(|_| Held::new(intake.clone())).collect();
+        let waits = async |held: &mut Held, bytes| {
+            poll_fn(|cx| Poll::Ready(held.poll_wait(bytes, cx))).await.is_pending()
+        };
+        for held in &mut all[..LATE_MAX] {
+            assert!(waits(held, CALL_BYTES).await);
+        }
+        assert!(!waits(&mut all[LATE_MAX], CALL_BYTES).await);
+        assert!(!waits(&mut all[0], LATE_BYTES + 1).await);
+        drop(others);
+        assert!(waits(&mut all[1], CALL_BYTES).await && all[1].late.is_none());
+        let _others = intake.hold(100_000 - CALL_BYTES).unwrap();
+        all[2].late.as_mut().unwrap().end.as_mut().reset(Instant::now());
+        // It ends only with its time.
+        poll_fn(|cx| all[2].poll_wait(CALL_BYTES, cx)).await;
+        drop(all);
+        assert_eq!((intake.late.load(Ordering::Relaxed), intake.refused()), (0, 3));
+    }
+
     /// With room to spare a request may take its time; without, one that stops is cut.
     #[tokio::test]
     async fn stalled_requests_are_cut_under_pressure() {
         let intake = Intake::with_stall_time(1 << 20, Duration::from_millis(1));
         let mut held = Held::new(intake.clone());
-        let mut cut = async |time| {
-            tokio::time::timeout(time, poll_fn(|cx| held.poll_wait(10, cx))).await.is_ok()
+        let mut cut = async |bytes, time| {
+            tokio::time::timeout(time, poll_fn(|cx| held.poll_wait(bytes, cx))).await.is_ok()
         };
-        assert!(!cut(Duration::from_millis(50)).await);
+        assert!(!cut(10, Duration::from_millis(50)).await);
         let _others = intake.hold(600_000).unwrap();
-        assert!(cut(Duration::from_secs(60)).await);
+        assert!(cut(10, Duration::from_secs(60)).await);
         assert_eq!(intake.stalled(), 1);
+        // Nothing is under way in a silent stream, whatever there was before.
+        assert!(!cut(0, Duration::from_millis(50)).await);
     }
 
     /// The time begins anew with every so many bytes, and not with fewer.

@@ -58,11 +58,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for CountedIo<S> {
             return polled;
         }
         let unfinished = this.unfinished.0.load(Ordering::Relaxed);
-        let waits = match unfinished {
-            // Nothing is under way: the client may be silent for as long as it wants.
-            0 => this.held.resize(0).map_or_else(Poll::Ready, |()| Poll::Pending),
-            _ => this.held.poll_wait(unfinished, cx),
-        };
+        let waits = this.held.poll_wait(unfinished, cx);
         waits.map(|status| Err(io::Error::other(status)))
     }
 }
