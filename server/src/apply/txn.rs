@@ -76,13 +76,26 @@ fn compare_holds(view: &ReadView<'_>, compare: &Compare) -> Result<bool, MvccErr
     Ok(pairs.iter().all(|pair| pair_holds(compare, Some(pair))))
 }
 
+/// A result of a newer client that is not known holds, and an unknown target compares as equal, as in etcd.
 fn pair_holds(compare: &Compare, pair: Option<&KeyValue>) -> bool {
     // A missing key has no value, not even an empty one; its numbers are all zero.
     if pair.is_none() && compare.target() == CompareTarget::Value {
         return false;
     }
-    let number = |of: fn(&KeyValue) -> i64| pair.map_or(0, of);
-    let ordering = match compare.target() {
+    let ordering = ordering(compare, pair);
+    match CompareResult::try_from(compare.result) {
+        Ok(CompareResult::Equal) => ordering == Ordering::Equal,
+        Ok(CompareResult::NotEqual) => ordering != Ordering::Equal,
+        Ok(CompareResult::Greater) => ordering == Ordering::Greater,
+        Ok(CompareResult::Less) => ordering == Ordering::Less,
+        Err(_) => true,
+    }
+}
+
+fn ordering(compare: &Compare, pair: Option<&KeyValue>) -> Ordering {
+    let Ok(target) = CompareTarget::try_from(compare.target) else { return Ordering::Equal };
+    let number = |of: fn(&KeyValue) -> i64| pair.map_or(0, of).cmp(&wanted_number(compare));
+    match target {
         CompareTarget::Value => {
             let wanted = match &compare.target_union {
                 Some(TargetUnion::Value(value)) => value.clone(),
@@ -90,16 +103,10 @@ fn pair_holds(compare: &Compare, pair: Option<&KeyValue>) -> bool {
             };
             pair.map(|pair| pair.value.cmp(&wanted)).unwrap_or(Ordering::Less)
         }
-        CompareTarget::Version => number(|pair| pair.version).cmp(&wanted_number(compare)),
-        CompareTarget::Create => number(|pair| pair.create_revision).cmp(&wanted_number(compare)),
-        CompareTarget::Mod => number(|pair| pair.mod_revision).cmp(&wanted_number(compare)),
-        CompareTarget::Lease => number(|pair| pair.lease).cmp(&wanted_number(compare)),
-    };
-    match compare.result() {
-        CompareResult::Equal => ordering == Ordering::Equal,
-        CompareResult::NotEqual => ordering != Ordering::Equal,
-        CompareResult::Greater => ordering == Ordering::Greater,
-        CompareResult::Less => ordering == Ordering::Less,
+        CompareTarget::Version => number(|pair| pair.version),
+        CompareTarget::Create => number(|pair| pair.create_revision),
+        CompareTarget::Mod => number(|pair| pair.mod_revision),
+        CompareTarget::Lease => number(|pair| pair.lease),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Raw values by their kinds. What fits together and what does not is judged next door.
 
 use super::parse::{Source, Values};
-use super::{ConfigError, ListenUrl, parse_duration, parse_url_list};
+use super::{ConfigError, ListenUrl, UrlError, parse_duration, parse_url_list};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,10 +86,15 @@ impl Reader<'_> {
     }
 
     pub(super) fn urls(&self, flag: &'static str) -> Result<Vec<ListenUrl>, ConfigError> {
-        parse_url_list(&self.text(flag)).map_err(|error| match self.0.get(flag) {
+        parse_url_list(&self.text(flag)).map_err(|error| self.url_error(flag, error))
+    }
+
+    /// etcd's flag package refuses what is no URL on the command line, etcd itself what comes from elsewhere.
+    fn url_error(&self, flag: &'static str, error: UrlError) -> ConfigError {
+        match self.0.get(flag) {
             Some((_, Source::Flag)) => self.shape_error(flag, error.to_string()),
             _ => ConfigError::Urls(flag, error),
-        })
+        }
     }
 
     /// Listen URLs of a flag that may be empty.
@@ -112,7 +117,7 @@ impl Reader<'_> {
     pub(super) fn origins(&self, flag: &'static str) -> Result<Vec<String>, ConfigError> {
         let origins = self.list(flag);
         for origin in origins.iter().filter(|origin| *origin != "*") {
-            parse_url_list(origin).map_err(|error| ConfigError::Urls(flag, error))?;
+            parse_url_list(origin).map_err(|error| self.url_error(flag, error))?;
         }
         Ok(origins)
     }

@@ -39,7 +39,8 @@ pub(super) fn hash_some(
 }
 
 impl Store {
-    /// The hash of the history up to `revision`, 0 for the published one (`Maintenance.HashKV`).
+    /// The hash of the history up to `revision`, 0 for the published one (`Maintenance.HashKV`). Before all revisions
+    /// there is an empty history, with etcd too.
     ///
     /// It does not depend on how far the physical part of a compaction has come on this member: asked at the same
     /// moment, all members with the same history and compact revision answer alike.
@@ -53,8 +54,10 @@ impl Store {
             }
             let compact = self.compact_revision();
             let current = self.revision();
-            let at = if revision <= 0 { current } else { revision };
-            Store::check_revision(at, current, compact)?;
+            let at = if revision == 0 { current } else { revision };
+            if at >= 0 {
+                Store::check_revision(at, current, compact)?;
+            }
             let mut keep = self.kept_revisions(|history| history.keep(at));
             if keep.is_empty() && compact != NEVER_COMPACTED {
                 // etcd counts whatever rows are there. Once its compaction is done, those are these.
@@ -98,7 +101,7 @@ impl Store {
     ) -> Result<KvHash, MvccError> {
         let keep = KeepSet::new(keep, compact_revision);
         let mut hasher = KvHasher::new(revision, compact_revision, keep);
-        let mut from = Some(Revision::default());
+        let mut from = (revision >= 0).then(Revision::default);
         while let Some(next) = from {
             from = hash_some(&self.rows, &mut hasher, revision, next)?;
         }

@@ -253,6 +253,15 @@ fn txns() -> Table {
             }
         }
     }
+    // Enumerators of a client that is newer than the server.
+    for (target, result) in [(0, 9), (0, -1), (9, 0), (9, 1), (9, 2), (9, 3), (-1, 0)] {
+        for key in ["b", "missing"] {
+            let known = compare(key, CompareTarget::Version, Equal, TargetUnion::Version(77));
+            let condition = pb::Compare { target, result, ..known };
+            let request = txn(vec![condition], vec![get("a")], vec![get("b")]);
+            table.push(("txn compare of a newer client", Call::Txn(request)));
+        }
+    }
     let over_range = |end: &str, version: i64| pb::Compare {
         range_end: b(end),
         ..compare("a", CompareTarget::Version, Greater, TargetUnion::Version(version))
@@ -568,11 +577,13 @@ fn compactions() -> Table {
     let mut table: Table = vec![
         ("hash", Call::HashKv(0)),
         ("hash at", Call::HashKv(5)),
+        ("hash before all", Call::HashKv(-1)),
         ("hash future", Call::HashKv(100_000)),
         ("compact", compact(6, true)),
         ("hash after", Call::HashKv(0)),
         ("hash at compact", Call::HashKv(6)),
         ("hash below", Call::HashKv(4)),
+        ("hash before all after", Call::HashKv(-3)),
         ("compact again", compact(6, false)),
         ("compact below", compact(3, false)),
         ("range below", Call::Range(pb::RangeRequest { revision: 5, ..range("a", "\0") })),

@@ -31,6 +31,7 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["--backend-batch-interval=x"], ""),
     (&["--pre-vote=x"], ""),
     (&["--listen-client-urls=x"], ""),
+    (&["--cors=foo bar"], "URL scheme must be http, https, unix, or unixs: foo bar"),
     (&["--feature-gates=Nope=true"], ""),
     (&["--feature-gates=InitialCorruptCheck=x"], ""),
     (
