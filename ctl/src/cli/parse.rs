@@ -49,6 +49,11 @@ pub fn parse_utl(program: &'static str, arguments: &[OsString]) -> Result<Utl, C
 /// Help that was asked for, or what is wrong, in etcdctl's words.
 pub fn parse(program: &'static str, arguments: &[OsString]) -> Result<Cli, Complaint> {
     let definition = definition(program);
+    // What every other program takes, etcdctl does not.
+    let asks_version =
+        matches!(arguments, [_, word] if program == crate::PROGRAM && word == "--version");
+    let version = [OsString::from(program), OsString::from("version")];
+    let arguments = if asks_version { &version } else { arguments };
     let matches = definition
         .clone()
         .try_get_matches_from(arguments)

@@ -127,6 +127,14 @@ fn large_snapshot(path: &Path) {
     .unwrap();
 }
 
+/// `--version` is taken under our own name; etcdctl refuses it.
+#[test]
+fn version_is_a_flag_too() {
+    let [flag, command] = ["--version", "version"].map(|word| ctl(&[word]));
+    assert!(flag.status.success());
+    assert_eq!(flag.stdout, command.stdout);
+}
+
 /// On a terminal every long transfer has its line: what, how much, how fast, and a bar where the whole is known.
 #[test]
 fn terminals_see_progress() {

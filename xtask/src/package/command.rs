@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -25,21 +26,40 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let profile = if options.dev { "debug" } else { "release" };
     let mut build = repo::cargo();
-    build.args(["build", "--locked"]).args((!options.dev).then_some("--release"));
-    for package in ["quorate-server", "quoratectl", "quorate-tui", "quorate-backup-agent"] {
-        build.args(["--package", package]);
+    build.args(["build", "--locked"]);
+    if options.dev {
+        // What the tests have built already.
+        build.args(["--workspace", "--bins"]);
+    } else {
+        build.arg("--release");
+        for package in ["quorate-server", "quoratectl", "quorate-tui", "quorate-backup-agent"] {
+            build.args(["--package", package]);
+        }
     }
     repo::run(&mut build)?;
     let folder = options.to.clone().unwrap_or_else(|| repo::root().join("target/package"));
-    let programs = repo::target_dir().join(profile);
+    let mut programs = repo::target_dir().join(profile);
     let pages = tempfile::Builder::new().prefix("quorate-pages-").tempdir()?;
     pages::write(&programs, pages.path())?;
+    if options.dev {
+        programs = without_symbols(&programs, &pages.path().join("bin"))?;
+    }
     let built = Built { programs: &programs, pages: pages.path() };
     let files = build_all(&built, &folder)?;
     for file in &files {
         println!("{} ({} KiB)", file.display(), fs::metadata(file)?.len() / 1024);
     }
     if options.is_tried { trial::run(&files) } else { Ok(()) }
+}
+
+/// Copies without the line tables of unoptimised programs, which take minutes to compress.
+fn without_symbols(programs: &Path, to: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(to)?;
+    for name in PACKAGES.iter().flat_map(|package| package.programs()) {
+        let mut strip = Command::new("strip");
+        repo::run(strip.arg("-o").arg(to.join(name)).arg(programs.join(name)))?;
+    }
+    Ok(to.to_owned())
 }
 
 /// Builds every package from programs and pages that are already built.
@@ -56,8 +76,6 @@ fn build_all(built: &Built<'_>, folder: &Path) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
 
     /// Packages of planted programs (any ELF file will do), in a folder of their own.
@@ -124,7 +142,11 @@ mod tests {
         let metadata = &package.metadata;
         assert_eq!(metadata.get_name().unwrap(), "quorate-server");
         let paths = metadata.get_file_paths().unwrap();
-        assert!(paths.contains(&PathBuf::from("/usr/lib/systemd/system/quorate-server.service")));
+        for path in
+            ["/usr/lib/systemd/system/quorate-server.service", "/usr/share/doc/quorate-server"]
+        {
+            assert!(paths.contains(&PathBuf::from(path)), "{path}");
+        }
         let requires = metadata.get_requires().unwrap();
         assert!(requires.iter().any(|need| need.name.starts_with("libc.so.6(GLIBC_2.")));
         let entries = metadata.get_file_entries().unwrap();

@@ -47,6 +47,9 @@ pub fn build(
         .release("1")
         .description(package.description)
         .build_host("localhost");
+    // A folder that no package owns stays behind when its files are removed.
+    let docs = format!("/usr/share/doc/{}", package.name);
+    builder.with_dir_entry(FileOptions::dir(&docs).permissions(0o755))?;
     for file in package.files(built, Format::Rpm)? {
         let mut options = FileOptions::new(&file.to).permissions(file.mode);
         if file.is_config {
