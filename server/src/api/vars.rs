@@ -47,6 +47,7 @@ fn raft_status(context: &Context) -> Value {
     json!({
         "id": hex(local),
         "term": raft.term(),
+        "vote": hex(raft.vote()),
         "commit": raft.commit_index(),
         "lead": hex(leader.unwrap_or_default()),
         "raftState": state,

@@ -209,9 +209,8 @@ async fn start(
     let (stop, stopping) = watch::channel(false);
     let (compacted_sender, compacted) = watch::channel(state.store().compact_revision());
     let (fatal_sender, fatal) = watch::channel(None);
-    let batch_limit = NonZeroUsize::new(config.compaction_batch_limit).unwrap_or(NonZeroUsize::MIN);
     let options = CompactorOptions {
-        batch_limit,
+        batch_limit: NonZeroUsize::new(config.compaction_batch_limit).unwrap_or(NonZeroUsize::MIN),
         pause: config.compaction_sleep_interval,
         metrics: metrics.store.clone(),
         clock,

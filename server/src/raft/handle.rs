@@ -108,6 +108,12 @@ impl<O: Send + 'static> Raft<O> {
         self.shared.leader.borrow().term
     }
 
+    /// Whom this member voted for in the present term; 0 for nobody, as in etcd.
+    pub fn vote(&self) -> MemberId {
+        let metrics = self.shared.core.server_metrics();
+        metrics.borrow_watched().vote.leader_id.node_id
+    }
+
     /// The leader, while it is heard; `None` is etcd's `no leader`.
     pub fn leader(&self) -> Option<MemberId> {
         self.shared.leader.borrow().leader

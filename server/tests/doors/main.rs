@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod abuse;
+mod announced;
 mod ask;
 mod calls;
 mod clients;
@@ -13,6 +14,7 @@ mod crowd;
 mod floods;
 mod gateway_http2;
 mod names;
+mod passwords;
 mod refusals;
 mod rotation;
 mod start;

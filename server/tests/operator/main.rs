@@ -9,5 +9,6 @@ mod compaction;
 mod defence;
 mod errors;
 mod flags;
+mod identity;
 mod online;
 mod stage;

@@ -1,5 +1,6 @@
 //! Plain HTTP on the client port beside real etcd 3.7.1: gateway, pages, and what browsers need.
 
+mod curl;
 mod dashboards;
 mod gateway;
 mod health_pages;

@@ -21,7 +21,7 @@ const COMPARED: &[&str] = &[
 ];
 
 /// Fields whose values differ between any two clusters.
-const MASKED: &[&str] = &[
+pub const MASKED: &[&str] = &[
     "cluster_id",
     "member_id",
     "raft_term",
