@@ -1,11 +1,13 @@
 //! The endpoints of a client with one lazy connection each, and which of them is asked next.
 //!
-//! The pool stays with an endpoint while it works and moves to the next, round robin, when it fails.
+//! The pool begins with any endpoint, so that many clients with the same list spread over the members, stays with it while it
+//! works and moves to the next, round robin, when it fails.
 
 use crate::config::Config;
 use crate::dial::Dialer;
 use crate::endpoint::Endpoint;
 use crate::error::{ClientError, Result};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tonic::transport::Channel;
@@ -37,7 +39,9 @@ impl Pool {
             return Err(ClientError::Config("etcdclient: no available endpoints".to_owned()));
         }
         let lanes = endpoints.iter().map(|text| open_lane(text, config)).collect::<Result<_>>()?;
-        Ok(Pool { lanes, current: AtomicUsize::new(0) })
+        // Every `RandomState` has a seed of its own; nothing better is needed to spread.
+        let start = RandomState::new().hash_one(endpoints.len()) as usize;
+        Ok(Pool { lanes, current: AtomicUsize::new(start % endpoints.len()) })
     }
 
     /// A pool of one lane.
@@ -93,4 +97,19 @@ pub(crate) fn open_lane(text: &str, config: &Config) -> Result<Lane> {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .connect_with_connector_lazy(dialer);
     Ok(Lane { endpoint, channel })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// Clients with the same endpoints do not all begin with the first.
+    #[tokio::test]
+    async fn clients_spread_over_endpoints() {
+        let endpoints = [1, 2, 3].map(|port| format!("127.0.0.1:{port}"));
+        let pool = || Pool::new(&endpoints, &Config::default()).unwrap();
+        let starts: HashSet<usize> = (0..200).map(|_| pool().current().0).collect();
+        assert_eq!(starts.len(), 3);
+    }
 }

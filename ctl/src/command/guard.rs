@@ -4,7 +4,7 @@
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, exit};
 use crate::print::Answer;
-use quorate_client::model::{ClusterSnapshot, Collector};
+use quorate_client::model::{ClusterSnapshot, Collector, StrangerState};
 use quorate_client::plan::{ConfirmedPlan, Plan, PlanError};
 
 /// The two flags.
@@ -30,6 +30,9 @@ impl Guard {
     ) -> Outcome<Option<ConfirmedPlan>> {
         let limit = session.flags.command_timeout();
         let cluster = Collector::look(session.client.config().clone(), limit).await;
+        if cluster.members.is_empty() {
+            return Err(unseen(&cluster));
+        }
         let plan = plan(&cluster);
         if self.dry_run {
             show(&plan, session)?;
@@ -45,6 +48,24 @@ impl Guard {
     pub fn is_wanted(self) -> bool {
         self.dry_run || self.guarded
     }
+}
+
+/// Of a cluster of which no member answers nothing can be said, and nothing planned.
+fn unseen(cluster: &ClusterSnapshot) -> Failure {
+    let reasons = cluster.strangers.iter().filter_map(|stranger| match &stranger.state {
+        StrangerState::Silent { reason } | StrangerState::Refused { reason } => {
+            Some(format!("{}: {reason}", stranger.endpoint))
+        }
+        // These answer, and so tell who the members are.
+        StrangerState::OtherCluster { .. } | StrangerState::NotListed { .. } => None,
+    });
+    let reasons: Vec<String> = reasons.collect();
+    let text = format!(
+        "no member tells who the members are, so nothing is planned ({}). Look at --endpoints and --user, and whether the \
+         members run.",
+        reasons.join("; ")
+    );
+    Failure::new(exit::ERROR, text)
 }
 
 /// Why a plan was not made or not ended.

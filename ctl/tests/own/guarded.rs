@@ -62,6 +62,20 @@ fn members_change_by_plan() {
     assert_eq!(list(&base)["members"].as_array().unwrap().len(), 3);
 }
 
+/// Where nobody answers, no plan is shown: nothing in it would be true.
+#[test]
+fn nothing_is_planned_in_the_dark() {
+    for flag in ["--dry-run", "--guarded"] {
+        let add = ["member", "add", "n4", "--peer-urls=http://127.0.0.1:1", flag];
+        let base = ["--endpoints", "127.0.0.1:1", "--command-timeout", "2s"];
+        let refused = ctl(&[&base[..], &add].concat());
+        let text = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(refused.stdout.is_empty());
+        assert!(text.contains("nothing is planned (127.0.0.1:1: "), "{text}");
+    }
+}
+
 /// A cluster takes no member before all have been connected for five seconds (`etcdserver: unhealthy cluster`).
 fn add_when_ready(words: &[&str]) -> String {
     let deadline = Instant::now() + Duration::from_secs(60);
