@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::source::{Violation, listed, rust_files, text};
 use super::{confined, door, flag_page, known, layers, manifests, paper, sizes, words};
@@ -40,11 +40,26 @@ pub fn run(options: &Options) -> Result<()> {
         let mut clippy = repo::cargo();
         clippy.args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
         step("clippy", repo::run(&mut clippy), start);
+        let start = Instant::now();
+        step("the fuzzers' lock file", fuzz_lock(), start);
     }
     if !failures.is_empty() {
         bail!("check failed: {}", failures.join(", "));
     }
     Ok(())
+}
+
+/// The fuzzers are a workspace of their own: what a crate that they test newly depends on has to be in their lock file too.
+fn fuzz_lock() -> Result<()> {
+    let mut metadata = repo::cargo();
+    metadata.args([
+        "metadata",
+        "--locked",
+        "--format-version=1",
+        "--manifest-path=fuzz/Cargo.toml",
+    ]);
+    let outcome = repo::output(&mut metadata);
+    outcome.context("run `cargo metadata` in fuzz/ and commit its Cargo.lock").map(drop)
 }
 
 fn told(violations: &[Violation]) -> Result<()> {
