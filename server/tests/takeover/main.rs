@@ -17,4 +17,5 @@ mod load;
 mod lone;
 mod stage;
 mod state;
+mod streamed;
 mod three;
