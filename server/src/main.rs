@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use quorate_server::config::{Config, Invocation, parse};
+use quorate_server::node::StopSignal;
 use quorate_server::{logging, node};
 use std::process::ExitCode;
 
@@ -25,7 +26,8 @@ fn main() -> ExitCode {
                 for warning in warnings {
                     tracing::warn!("{warning}");
                 }
-                node::run(config).context("failed to run the member")
+                let ended = node::run(config).context("failed to run the member");
+                ended.map(|signal| signal.into_iter().for_each(StopSignal::end_process))
             }
             Err(error) => return refuse(&error),
         },

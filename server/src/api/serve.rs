@@ -58,7 +58,8 @@ pub struct ServeOptions {
     pub head_time: Duration,
 }
 
-/// A socket that has its address and does not listen yet: who calls is refused at once instead of waiting.
+/// A socket that has its address and does not listen yet: members that start together are refused by each other at once,
+/// instead of waiting for each other.
 #[derive(Debug)]
 pub enum Bound {
     /// TCP.

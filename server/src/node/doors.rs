@@ -164,22 +164,23 @@ fn shown(path: &Option<PathBuf>) -> std::path::Display<'_> {
     path.as_deref().unwrap_or(Path::new("")).display()
 }
 
-/// A port for clients.
+/// A port for clients. It listens, so that who calls a member that is starting waits for it, as with etcd.
 pub(super) struct ClientPort {
     address: String,
     serves: Serves,
     acceptor: Acceptor,
-    socket: Bound,
+    listener: Listener,
 }
 
 impl ClientPort {
-    /// Begins to listen, and says so in etcd's words.
-    ///
-    /// # Errors
-    /// Another process was faster.
-    pub(super) fn open(self, door: &Door) -> Result<(Listener, Opening)> {
-        let ClientPort { address, serves, acceptor, socket } = self;
-        let listener = socket.listen().context("failed to listen")?;
+    /// True for a port that a member serves before it is ready: whoever looks after it wants to know why it is not.
+    pub(super) fn opens_early(&self) -> bool {
+        self.serves == Serves::Metrics
+    }
+
+    /// What is to be served, said in etcd's words.
+    pub(super) fn open(self, door: &Door) -> (Listener, Opening) {
+        let ClientPort { address, serves, acceptor, listener } = self;
         let traffic = serves.traffic();
         if acceptor.takes_plain() {
             tracing::info!(
@@ -191,7 +192,7 @@ impl ClientPort {
         if acceptor.is_secure() {
             tracing::info!(traffic, address, "serving client traffic securely");
         }
-        Ok((listener, Opening { door: door.clone(), acceptor, serves }))
+        (listener, Opening { door: door.clone(), acceptor, serves })
     }
 }
 
@@ -224,7 +225,8 @@ pub(super) fn bind_client_ports(config: &Config, tls: &Tls) -> Result<Vec<Client
         };
         let socket =
             Listener::bind(url, config.socket_reuse_port).context("failed to take a port")?;
-        Ok(ClientPort { address: url.address.clone(), serves, acceptor, socket })
+        let listener = socket.listen().context("failed to listen")?;
+        Ok(ClientPort { address: url.address.clone(), serves, acceptor, listener })
     };
     groups.into_iter().map(open).collect()
 }

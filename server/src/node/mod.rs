@@ -22,3 +22,4 @@ mod takeover;
 pub use error::NodeError;
 pub use restore::restore;
 pub use run::run;
+pub use signals::StopSignal;

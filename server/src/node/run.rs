@@ -2,18 +2,18 @@
 
 use super::background;
 use super::data_dir::{self, DataDir};
-use super::doors::{self, Tls};
+use super::doors::{self, ClientPort, Tls};
 use super::error::{Context as _, Result, refuse};
 use super::force_new;
 use super::forwarding::Forwarding;
 use super::login;
 use super::observer::{ApplyTimes, MetricsObserver, round_trips};
 use super::peer_door;
-use super::signals::StopSignals;
+use super::signals::{StopSignal, StopSignals};
 use super::state::open_backend;
 use crate::api::{
-    AnswerBudget, Bound, Context, Door, Forwarded, HttpOptions, Intake, Limits, Listener,
-    LoginOptions, Opening, Shards, SharedContext,
+    AnswerBudget, Bound, Context, Door, Forwarded, HttpOptions, Intake, Limits, LoginOptions,
+    Shards, SharedContext,
 };
 use crate::apply::{Applier, Outcome, State};
 use crate::auth::AuthStore;
@@ -44,11 +44,11 @@ const HAND_OVER_TIME: Duration = Duration::from_millis(500);
 /// Time after which a removed member ends, so that its last answers get out.
 const REMOVED_TIME: Duration = Duration::from_secs(1);
 
-/// Runs a member until a signal, its removal from the cluster, or a fault ends it.
+/// Runs a member until a signal, its removal from the cluster, or a fault ends it. Returns the signal.
 ///
 /// # Errors
 /// Whatever kept the member from starting or going on; the text says what to do.
-pub fn run(config: Config) -> Result<()> {
+pub fn run(config: Config) -> Result<Option<StopSignal>> {
     tracing::info!(args = ?std::env::args().collect::<Vec<_>>(), "Running: ");
     log_start(&config);
     // Raft, peers and background work. Clients are served by threads of their own.
@@ -131,7 +131,7 @@ struct Member {
     login: LoginOptions,
 }
 
-async fn run_member(config: Config) -> Result<()> {
+async fn run_member(config: Config) -> Result<Option<StopSignal>> {
     let mut signals = StopSignals::new().context("failed to take over signals")?;
     // Ports first: a port in use must leave the data directory untouched.
     let connections_max = doors::connections_max()?;
@@ -143,8 +143,8 @@ async fn run_member(config: Config) -> Result<()> {
     let mut member = tokio::select! {
         member = start(config, peer_sockets, &tls, metrics) => member?,
         signal = signals.next() => {
-            tracing::info!(signal, "received signal; shutting down");
-            return Ok(());
+            tracing::info!(%signal, "received signal; shutting down");
+            return Ok(Some(signal));
         }
     };
     let context = member.context();
@@ -156,6 +156,9 @@ async fn run_member(config: Config) -> Result<()> {
     .context("failed to start the serving threads")?;
     let shards = Arc::new(shards);
     background::spawn_asking(&mut member.tasks, &member.config, &context);
+    let (early_ports, client_ports): (Vec<_>, Vec<_>) =
+        client_ports.into_iter().partition(ClientPort::opens_early);
+    member.open(&shards, &door, early_ports);
     let ready = member.get_ready();
     let fatal = member.fatal.clone();
     let ended = tokio::select! {
@@ -165,10 +168,7 @@ async fn run_member(config: Config) -> Result<()> {
     if let Some(ended) = ended {
         return member.stop(shards, ended).await;
     }
-    for port in client_ports {
-        let (listener, opening) = port.open(&door)?;
-        member.accept(&shards, listener, opening);
-    }
+    member.open(&shards, &door, client_ports);
     tracing::info!("ready to serve client requests");
     super::systemd::notify_ready();
     let (raft, fault) = (member.raft.clone(), fatal.clone());
@@ -330,7 +330,7 @@ impl WatchKeeper {
 
 /// Why a member ends.
 enum Ended {
-    Signal(&'static str),
+    Signal(StopSignal),
     Removed,
     Fatal(Fatal),
 }
@@ -432,27 +432,31 @@ impl Member {
         }
     }
 
-    fn accept(&mut self, shards: &Arc<Shards>, listener: Listener, opening: Opening) {
-        let (shards, stop) = (shards.clone(), self.stop.subscribe());
-        self.tasks.spawn(async move { shards.accept(listener, opening, stop).await });
+    /// Serves the ports from now on.
+    fn open(&mut self, shards: &Arc<Shards>, door: &Door, ports: Vec<ClientPort>) {
+        for port in ports {
+            let (listener, opening) = port.open(door);
+            let (shards, stop) = (shards.clone(), self.stop.subscribe());
+            self.tasks.spawn(async move { shards.accept(listener, opening, stop).await });
+        }
     }
 
     /// Hands leadership over, closes the doors, stops raft, makes the state durable.
-    async fn stop(mut self, shards: Arc<Shards>, ended: Ended) -> Result<()> {
-        let fault = match ended {
+    async fn stop(mut self, shards: Arc<Shards>, ended: Ended) -> Result<Option<StopSignal>> {
+        let (fault, signal) = match ended {
             Ended::Signal(signal) => {
-                tracing::info!(signal, "received signal; shutting down");
+                tracing::info!(%signal, "received signal; shutting down");
                 self.hand_over().await;
-                None
+                (None, Some(signal))
             }
             Ended::Removed => {
                 tracing::warn!(
                     "this member has been removed from the cluster; its data directory must not be reused"
                 );
                 tokio::time::sleep(REMOVED_TIME).await;
-                None
+                (None, None)
             }
-            Ended::Fatal(fault) => Some(fault),
+            Ended::Fatal(fault) => (Some(fault), None),
         };
         super::systemd::notify_stopping();
         tracing::info!(name = self.config.name, "closing etcd server");
@@ -473,7 +477,7 @@ impl Member {
             .context("failed to close the state")?
             .context("failed to close the state")?;
         tracing::info!(name = self.config.name, "closed etcd server");
-        Ok(())
+        Ok(signal)
     }
 
     async fn hand_over(&self) {

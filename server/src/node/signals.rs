@@ -1,5 +1,6 @@
 //! Which signals end a member, and with what name they are logged.
 
+use std::fmt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Waits for the signals that stop a member.
@@ -22,12 +23,39 @@ impl StopSignals {
         })
     }
 
-    /// The next signal's name, in Go's words.
-    pub(super) async fn next(&mut self) -> &'static str {
+    /// The next signal.
+    pub(super) async fn next(&mut self) -> StopSignal {
         tokio::select! {
-            _ = self.terminate.recv() => "terminated",
-            _ = self.interrupt.recv() => "interrupt",
-            _ = self.hangup.recv() => "hangup",
+            _ = self.terminate.recv() => StopSignal(SignalKind::terminate()),
+            _ = self.interrupt.recv() => StopSignal(SignalKind::interrupt()),
+            _ = self.hangup.recv() => StopSignal(SignalKind::hangup()),
         }
+    }
+}
+
+/// A signal that stopped a member.
+#[derive(Clone, Copy, Debug)]
+pub struct StopSignal(SignalKind);
+
+impl StopSignal {
+    /// Ends this process by the signal, as etcd does once all is closed: who sent it sees that it was heard. Process 1
+    /// cannot be ended so; for it, this returns.
+    pub fn end_process(self) {
+        if std::process::id() == 1 {
+            return;
+        }
+        // There is nothing to be done about a failure; the process ends with success then.
+        let _ = signal_hook::low_level::emulate_default_handler(self.0.as_raw_value());
+    }
+}
+
+/// The name in Go's words.
+impl fmt::Display for StopSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            kind if kind == SignalKind::terminate() => "terminated",
+            kind if kind == SignalKind::interrupt() => "interrupt",
+            _ => "hangup",
+        })
     }
 }

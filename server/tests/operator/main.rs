@@ -11,4 +11,5 @@ mod errors;
 mod flags;
 mod identity;
 mod online;
+mod probes;
 mod stage;

@@ -33,8 +33,12 @@ pub struct Lone {
 }
 
 pub fn lone(program: &Path, folder: &Path, name: &str, extra: &[String]) -> Lone {
+    lone_on(program, folder, name, &free_ports(2).unwrap(), extra)
+}
+
+/// The same on these ports: the first for clients, the second for peers.
+pub fn lone_on(program: &Path, folder: &Path, name: &str, ports: &[u16], extra: &[String]) -> Lone {
     std::fs::create_dir_all(folder).unwrap();
-    let ports = free_ports(2).unwrap();
     let (client, peer) =
         (format!("http://127.0.0.1:{}", ports[0]), format!("http://127.0.0.1:{}", ports[1]));
     let mut flags = vec![

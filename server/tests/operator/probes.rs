@@ -1,0 +1,67 @@
+//! What probes see of a member that is not ready: its metrics port answers, its client port takes calls and lets them
+//! wait. A probe that is refused has the member restarted by its keeper, again and again.
+
+use super::stage::{Lone, SERVER, lone_on};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use testbed::{Version, free_ports, reference};
+
+/// A page of an address, head and body in one; an error after `patience`.
+fn page(address: &str, path: &str, patience: Duration) -> std::io::Result<String> {
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_read_timeout(Some(patience))?;
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// The first of three members, whose others never come, and its metrics port.
+fn alone(program: &Path, folder: &Path) -> (Lone, String) {
+    let ports = free_ports(5).unwrap();
+    let metrics = format!("127.0.0.1:{}", ports[2]);
+    let peer = |name: &str, port: u16| format!("{name}=http://127.0.0.1:{port}");
+    let cluster = [peer("a", ports[1]), peer("b", ports[3]), peer("c", ports[4])].join(",");
+    let flags =
+        [format!("--listen-metrics-urls=http://{metrics}"), format!("--initial-cluster={cluster}")];
+    let mut member = lone_on(program, folder, "a", &ports, &flags);
+    member.process.start().unwrap();
+    (member, metrics)
+}
+
+/// Status line and body of every page of the metrics port, as soon as there is one.
+fn pages(metrics: &str) -> Vec<(String, String)> {
+    let start = Instant::now();
+    while page(metrics, "/livez", Duration::from_secs(20)).is_err() {
+        assert!(start.elapsed() < Duration::from_secs(60), "no metrics port");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let seen = ["/livez", "/readyz", "/health", "/version", "/readyz/non_learner"].map(|path| {
+        let answer = page(metrics, path, Duration::from_secs(60)).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body = body.lines().filter(|line| u64::from_str_radix(line, 16).is_err());
+        (head.lines().next().unwrap().to_owned(), body.collect::<Vec<_>>().join("\n"))
+    });
+    let page = page(metrics, "/metrics", Duration::from_secs(20)).unwrap();
+    assert!(page.contains("\netcd_server_has_leader 0"), "{page}");
+    seen.into()
+}
+
+/// Without a quorum a member is alive, not ready, and not healthy, and says why; a call waits. As with etcd.
+#[test]
+fn a_member_without_a_quorum_can_be_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = reference(Version::V3_7_1, "etcd");
+    let both = [(&*etcd, "etcd"), (Path::new(SERVER), "quorate")].map(|(program, name)| {
+        let (member, metrics) = alone(program, &folder.path().join(name));
+        let seen = pages(&metrics);
+        let client = member.client.trim_start_matches("http://");
+        let waited = page(client, "/version", Duration::from_secs(1)).unwrap_err();
+        assert_eq!(waited.kind(), std::io::ErrorKind::WouldBlock, "{name}");
+        seen
+    });
+    assert_eq!(both[0], both[1]);
+    assert_eq!(both[1][0], ("HTTP/1.1 200 OK".to_owned(), "ok".to_owned()));
+}
