@@ -252,14 +252,17 @@ async fn clean_up(common: &Common, prefix: &str, session: &Session) -> Outcome {
         }
     };
     if common.auto_compact {
+        tell(format!("Compacting with revision {revision}"));
         let request = pb::CompactionRequest { revision, physical: true };
         session.client.with_timeout(None).kv().compact(request).await?;
         tell(format!("Compacted with revision {revision}"));
     }
     if common.auto_defrag {
         for endpoint in session.endpoints() {
+            let quoted = crate::go::quote(endpoint.as_bytes());
+            tell(format!("Defragmenting {quoted}"));
             session.client.at(&endpoint)?.with_timeout(None).maintenance().defragment().await?;
-            tell(format!("Defragmented {}", crate::go::quote(endpoint.as_bytes())));
+            tell(format!("Defragmented {quoted}"));
         }
     }
     Ok(())
