@@ -8,8 +8,10 @@ use h2::RecvStream;
 use h2::client::SendRequest;
 use prost::Message;
 use quorate_proto::etcdserverpb::request_op::Request as Op;
+use quorate_proto::etcdserverpb::watch_request::RequestUnion;
 use quorate_proto::etcdserverpb::{
-    DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
+    DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest,
+    WatchRequest,
 };
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -251,4 +253,50 @@ async fn answers_that_nobody_takes() {
     // The values that a delete shows are counted too, and are told to whoever takes them.
     assert!(until_good(port, "/etcdserverpb.KV/DeleteRange", &delete).await > 400_000);
     until("nothing is held", || metric(port, "quorate_answer_bytes_in_flight") == 0);
+}
+
+fn watch_from(start_revision: i64) -> WatchRequest {
+    let (key, prev_kv) = ("w".into(), true);
+    let create = WatchCreateRequest { key, start_revision, prev_kv, ..Default::default() };
+    WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) }
+}
+
+/// Two hundred watchers take nothing of eighty megabytes of events each, which would be sixteen gigabytes: memory stays in
+/// bounds, writes go on, and a watcher that reads gets all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_nobody_takes() {
+    const WATCH: &str = "/etcdserverpb.Watch/Watch";
+    const EVENTS: usize = 200;
+    const VALUE_BYTES: usize = 200_000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut member = member(folder.path());
+    let port = member.client;
+    let mut held = Vec::new();
+    // Not even the first byte is wanted here, and a little of it there.
+    for window in [0, 100_000] {
+        let client = connect(port, window).await;
+        for _ in 0..100 {
+            let (response, mut stream) = open(&client, WATCH, &[]).await;
+            send(&mut stream, framed(&watch_from(0)), false).await;
+            held.push((client.clone(), response, stream));
+        }
+    }
+    until("all watch", || metric(port, "etcd_debugging_mvcc_watcher_total") == 200);
+    for _ in 0..EVENTS {
+        assert_eq!(call(port, PUT, &put("w", VALUE_BYTES)).await.0, "0");
+    }
+    let client = connect(port, 1 << 20).await;
+    let (response, mut stream) = open(&client, WATCH, &[]).await;
+    send(&mut stream, framed(&watch_from(1)), false).await;
+    let mut body = response.await.unwrap().into_body();
+    let mut bytes = 0;
+    // Each event but the first has the value before it too.
+    while bytes < (2 * EVENTS - 1) * VALUE_BYTES {
+        let data = tokio::time::timeout(PATIENCE, body.data()).await.unwrap().unwrap().unwrap();
+        bytes += data.len();
+        body.flow_control().release_capacity(data.len()).unwrap();
+    }
+    is_small(&mut member, "events that nobody takes");
+    drop(held);
+    until("they are gone", || metric(port, "etcd_debugging_mvcc_watcher_total") == 1);
 }

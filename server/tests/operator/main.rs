@@ -7,6 +7,7 @@
 mod bootstrap;
 mod compaction;
 mod defence;
+mod elections;
 mod errors;
 mod flags;
 mod identity;
