@@ -41,8 +41,11 @@ fn pages(metrics: &str) -> Vec<(String, String)> {
     let seen = ["/livez", "/readyz", "/health", "/version", "/readyz/non_learner"].map(|path| {
         let answer = page(metrics, path, Duration::from_secs(60)).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let body = body.lines().filter(|line| u64::from_str_radix(line, 16).is_err());
-        (head.lines().next().unwrap().to_owned(), body.collect::<Vec<_>>().join("\n"))
+        let lines = body.lines().filter(|line| u64::from_str_radix(line, 16).is_err());
+        // etcd says its checks in any order.
+        let mut lines: Vec<&str> = lines.collect();
+        lines.sort_unstable();
+        (head.lines().next().unwrap().to_owned(), lines.join("\n"))
     });
     let page = page(metrics, "/metrics", Duration::from_secs(20)).unwrap();
     assert!(page.contains("\netcd_server_has_leader 0"), "{page}");
