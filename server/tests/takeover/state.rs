@@ -26,7 +26,7 @@ async fn everything(version: Version) {
     fill(&lone.url).await;
     alarm(&lone.url, AlarmAction::Activate, 0x77).await;
     let state = lone.state().await;
-    let member = ask::status(&lone.url).await.unwrap().header.unwrap().member_id;
+    let ran = ask::status(&lone.url).await.unwrap();
     let before = save(&lone.url, &lone.folder.path().join("before")).await;
     let auth = AuthClient::new(ask::channel(&lone.url, READY_MAX));
     auth.clone().auth_enable(AuthEnableRequest {}).await.unwrap();
@@ -50,7 +50,11 @@ async fn everything(version: Version) {
     assert_eq!(lone.state().await, state, "{}", version.name());
     assert_eq!(alarms(&lone.url).await, [0x77]);
     assert_eq!(leased_keys(&lone.url).await, ["leased"]);
-    assert_eq!(ask::status(&lone.url).await.unwrap().header.unwrap().member_id, member);
+    let runs = ask::status(&lone.url).await.unwrap();
+    assert_eq!(runs.header.unwrap().member_id, ran.header.unwrap().member_id);
+    // The log goes on in the next term, as after any restart.
+    assert!(runs.raft_term > ran.raft_term, "term {} after {}", runs.raft_term, ran.raft_term);
+    assert!(runs.raft_index > ran.raft_index, "{} after {}", runs.raft_index, ran.raft_index);
     let after = save(&lone.url, &lone.folder.path().join("after")).await;
     for bucket in ["alarm", "authRoles", "authUsers", "lease"] {
         let [a, b] =

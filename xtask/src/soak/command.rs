@@ -70,7 +70,8 @@ pub fn run(options: &Options) -> Result<()> {
 /// The random tests of the take-over suite, for so many rounds.
 fn take_over(rounds: u64) -> Result<()> {
     let mut test = repo::cargo();
-    test.args(["test", "--locked", "--package", "quorate-server", "--test", "takeover", "--"]);
+    // The whole workspace, so that what the tests have built already is taken.
+    test.args(["test", "--locked", "--workspace", "--test", "takeover", "--"]);
     test.args(["--nocapture", "--test-threads=1", "three_of_", "a_killed_etcd_"]);
     test.env("TAKEOVER_ROUNDS", rounds.to_string());
     test.env("QUORATE_REFERENCE_DIR", reference::folder());
