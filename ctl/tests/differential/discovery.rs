@@ -3,7 +3,7 @@
 
 use crate::script::{self, Run};
 use crate::side::{Security, Server, Site, program, quorate_server, run_all};
-use crate::{Link, differences, mask};
+use crate::{Link, must_agree, told};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,13 +43,11 @@ fn run_with(
 fn compare_on(server: &Path, text: &str, security: Option<&Arc<Security>>) {
     let (link, site) = (Link::make(), Site::choose());
     let run = |client: &Path| run_with(client, (server, site), text, security.cloned());
-    let (theirs, ours) = (run(&program("etcdctl")), run(&link.path("etcdctl")));
-    for ((invocation, theirs), ours) in script::parse(text).iter().zip(theirs).zip(ours) {
-        let [theirs, ours] =
-            [theirs, ours].map(|run| differences::apply(invocation, mask::apply(&run)));
-        assert_eq!(theirs.show(), ours.show(), "{}", invocation.line);
-        println!("{}\n{}", invocation.line, ours.show());
-    }
+    let invocations = script::parse(text);
+    must_agree(|| {
+        let runs = [run(&program("etcdctl")), run(&link.path("etcdctl"))];
+        told(&invocations, ["etcdctl", "quoratectl"], runs)
+    });
 }
 
 /// In plain text, with servers of both kinds.

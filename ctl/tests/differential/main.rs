@@ -26,8 +26,13 @@ const ATTEMPTS_MAX: usize = 3;
 /// Runs a script on two sides at the same time and compares invocation by invocation.
 fn compare(script: &str, sides: [Side; 2]) {
     let invocations = script::parse(script);
+    must_agree(|| differing(&invocations, &sides));
+}
+
+/// Runs a comparison, and once more where time ran out on one side only.
+fn must_agree(compare: impl Fn() -> Difference) {
     for attempt in 1.. {
-        let report = differing(&invocations, &sides);
+        let report = compare();
         if report.text.is_empty() {
             return;
         }
@@ -51,6 +56,12 @@ fn differing(invocations: &[Invocation], [theirs, ours]: &[Side; 2]) -> Differen
         let second = ours.run(invocations, site, 1);
         (first.join().unwrap(), second)
     });
+    told(invocations, [theirs.name, ours.name], [their_runs, our_runs])
+}
+
+/// What differs between the answers of two programs of these names.
+fn told(invocations: &[Invocation], names: [&str; 2], runs: [Vec<Run>; 2]) -> Difference {
+    let [their_runs, our_runs] = runs;
     let mut report = Difference { text: String::new(), was_starved: true };
     for ((invocation, theirs_run), ours_run) in invocations.iter().zip(their_runs).zip(our_runs) {
         let apply = |run: Run| differences::apply(invocation, mask::apply(&run));
@@ -58,10 +69,9 @@ fn differing(invocations: &[Invocation], [theirs, ours]: &[Side; 2]) -> Differen
         if theirs_run != ours_run && !differences::is_crash(&theirs_run) {
             report.was_starved &= theirs_run.ran_out_of_time() != ours_run.ran_out_of_time();
             let shown = (theirs_run.show(), ours_run.show());
-            let names = (theirs.name, ours.name);
             report.text.push_str(&format!(
                 "\n$ {}\n--- {}\n{}--- {}\n{}",
-                invocation.line, names.0, shown.0, names.1, shown.1
+                invocation.line, names[0], shown.0, names[1], shown.1
             ));
         }
     }
