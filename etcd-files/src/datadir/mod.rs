@@ -21,7 +21,7 @@ pub use bootstrap::create_log;
 pub use claim::{Access, Claim};
 pub use defragment::{Defragmented, defragment};
 pub use initial_cluster::{InitialCluster, InitialUrls, check_local_member, parse_urls};
-pub use layout::DataDir;
+pub use layout::{DataDir, resolve};
 pub use membership::Membership;
 pub use migrate::{Migrated, Schema, migrate};
 pub use release::Release;

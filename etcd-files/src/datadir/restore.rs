@@ -154,8 +154,8 @@ impl Target {
         }
         let database_bytes = self.write_database(source, plan)?;
         self.write_snap(cluster, count)?;
-        let separate = self.data_dir.wal() != self.data_dir.member().join("wal");
-        let wal = if separate { self.data_dir.wal() } else { self.building.join("wal") };
+        let inside = self.data_dir.wal_in_member().map(|below| self.building.join(below));
+        let wal = inside.unwrap_or_else(|| self.data_dir.wal());
         if let Some(parent) = wal.parent() {
             fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
         }
@@ -205,7 +205,7 @@ impl Target {
         if self.made_root {
             let _ = fs::remove_dir(self.data_dir.root());
         }
-        if self.data_dir.wal() != self.data_dir.member().join("wal") {
+        if self.data_dir.wal_in_member().is_none() {
             let _ = fs::remove_dir_all(self.data_dir.wal());
         }
     }

@@ -36,7 +36,7 @@ pub(super) struct DataDir {
 pub(super) async fn open(config: &Config, dialer: &TlsDialer) -> Result<DataDir> {
     let root = &config.data_dir;
     let (wal_dir, snap_dir) = (config.wal_path(), config.state_path());
-    refuse_foreign(root)?;
+    look_around(config)?;
     let (places, options) = (takeover::Places::of(config), backend_options(config)?);
     tokio::task::spawn_blocking(move || takeover::settle(&places, &options))
         .await
@@ -69,8 +69,12 @@ pub(super) async fn open(config: &Config, dialer: &TlsDialer) -> Result<DataDir>
     Ok(DataDir { member_id, cluster_id, wal_dir, snap_dir, _lock: lock })
 }
 
-/// A directory with other things in it is somebody else's.
-pub(super) fn refuse_foreign(root: &Path) -> Result<()> {
+/// Warns of what is nobody's business here, in etcd's words: operators keep snapshots, logs and notes beside `member`.
+///
+/// # Errors
+/// It is no directory.
+pub(super) fn look_around(config: &Config) -> Result<()> {
+    let root = &config.data_dir;
     let Ok(entries) = std::fs::read_dir(root) else {
         if root.exists() {
             refuse!(
@@ -80,14 +84,16 @@ pub(super) fn refuse_foreign(root: &Path) -> Result<()> {
         }
         return Ok(());
     };
+    let wal_dir = config.wal_path();
     for entry in entries {
-        let name = entry.with_context(|| format!("failed to read {}", root.display()))?.file_name();
+        let entry = entry.with_context(|| format!("failed to read {}", root.display()))?;
+        let (name, path) = (entry.file_name(), entry.path());
         let known = ["member", "fixtures", "lost+found", takeover::STAGING];
-        if !known.iter().any(|known| name == *known) && !takeover::is_kept_original(&name) {
-            refuse!(
-                "--data-dir {} holds {name:?}, which is nothing of etcd or Quorate. Choose an empty directory.",
-                root.display()
-            );
+        let is_known = known.iter().any(|known| name == *known)
+            || takeover::is_kept_original(&name)
+            || wal_dir.starts_with(&path);
+        if !is_known {
+            tracing::warn!(filename = ?name, data_dir = %root.display(), "found invalid file under data directory");
         }
     }
     Ok(())

@@ -1,6 +1,5 @@
 //! Which ports there are, what is served behind each, and the TLS of both sides; nothing is accepted here.
 
-use super::data_dir;
 use super::error::{Context as _, Result, refuse};
 use crate::api::{Bound, Door, Listener, Opening, ServeOptions, Serves};
 use crate::config::{Config, DoorSecurity, ListenUrl, Security, TlsVersion};
@@ -35,9 +34,6 @@ impl Tls {
     /// A file that cannot be used; its text names it.
     pub(super) fn open(config: &Config, metrics: &Metrics) -> Result<Tls> {
         let security = &config.security;
-        if security.client.auto_tls || security.peer.auto_tls {
-            data_dir::refuse_foreign(&config.data_dir)?;
-        }
         let fixtures = config.data_dir.join("fixtures");
         let client_urls =
             || config.listen_client_urls.iter().chain(&config.listen_client_http_urls);

@@ -1,7 +1,7 @@
-//! What probes see of a member that is not ready: its metrics port answers, its client port takes calls and lets them
-//! wait. A probe that is refused has the member restarted by its keeper, again and again.
+//! What a member's keepers meet: probes of one that is not ready, whose metrics port answers and whose client port takes
+//! calls and lets them wait (a probe that is refused has it restarted, again and again); and their own files beside its.
 
-use super::stage::{Lone, SERVER, lone_on};
+use super::stage::{Lone, PATIENCE, SERVER, lone, lone_on};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -67,4 +67,27 @@ fn a_member_without_a_quorum_can_be_asked() {
     });
     assert_eq!(both[0], both[1]);
     assert_eq!(both[1][0], ("HTTP/1.1 200 OK".to_owned(), "ok".to_owned()));
+}
+
+/// Files of others beside `member` are warned of and stop neither the first start nor a later one, as with etcd: a saved
+/// snapshot, a log file, a log directory.
+#[test]
+fn other_files_in_the_data_directory_are_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("a");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("snapshot.db"), "kept").unwrap();
+    let flags = [
+        format!("--wal-dir={}", data.join("wal").display()),
+        format!("--log-outputs=stderr,{}", data.join("etcd.log").display()),
+    ];
+    let mut member = lone(Path::new(SERVER), folder.path(), "a", &flags);
+    for _ in 0..2 {
+        member.process.start().unwrap();
+        member.process.wait_ready(PATIENCE).unwrap();
+        let log = member.process.log_text();
+        assert!(log.contains("found invalid file under data directory"), "{log}");
+        member.process.stop(PATIENCE).unwrap();
+    }
+    assert_eq!(std::fs::read(data.join("snapshot.db")).unwrap(), b"kept");
 }

@@ -50,7 +50,7 @@ impl Origin {
 
     /// Moves the original aside and what was built into its place. May be repeated until it has succeeded.
     pub(super) fn switch(&self, disk: &dyn Disk, places: &Places) -> Result<()> {
-        if let (Some(wal), Some(kept)) = (&places.separate_wal, places.kept_wal(&self.stamp)) {
+        if let (Some(wal), Some(kept)) = (places.separate_wal(), places.kept_wal(&self.stamp)) {
             // The copy is the same bytes, so between these two moves and the next ones etcd could still start.
             exchange(disk, wal, &kept, &places.staged_wal())?;
         }
@@ -70,11 +70,8 @@ impl Origin {
             );
         }
         let member = if member.exists() { member } else { kept };
-        let wal = match (&places.separate_wal, places.kept_wal(&self.stamp)) {
-            (Some(_), Some(kept)) if kept.exists() => kept,
-            (Some(wal), _) => wal.clone(),
-            (None, _) => member.join("wal"),
-        };
+        let kept = places.kept_wal(&self.stamp).filter(|kept| kept.exists());
+        let wal = kept.unwrap_or_else(|| places.wal_of(&member));
         Ok(look(&member, &wal)? == self.look)
     }
 }

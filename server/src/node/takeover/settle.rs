@@ -31,6 +31,7 @@ pub(in crate::node) fn settle(places: &Places, options: &BackendOptions) -> Resu
     if !places.is_etcds() {
         return Ok(());
     }
+    places.check()?;
     if !places.data_dir().wal().is_dir() {
         refuse!(
             "{} has a database of etcd but no log at {}. Give --wal-dir if the log is elsewhere, or restore a snapshot \
@@ -95,7 +96,7 @@ fn lock_root(root: &Path) -> Result<File> {
 }
 
 fn remove_leftovers(disk: &dyn Disk, places: &Places) -> Result<()> {
-    let separate = places.separate_wal.is_some().then(|| places.staged_wal());
+    let separate = places.separate_wal().is_some().then(|| places.staged_wal());
     for path in [Some(places.staging()), separate].into_iter().flatten() {
         if disk.exists(&path) {
             disk.remove_dir_all(&path).map_err(failed("remove", &path))?;

@@ -145,8 +145,7 @@ fn etcds_directory(folder: &Path, wal: Option<&Path>) -> Places {
         bump_revision: None,
     };
     restore(&snapshot, &restored).unwrap();
-    let separate_wal = wal.map(Path::to_owned);
-    let places = Places { root, separate_wal };
+    let places = Places::with_wal_dir(&root, wal);
     for segment in OsDisk.list(&places.data_dir().wal()).unwrap() {
         // Prepared space would only make the test slow.
         OsDisk.open(&segment).unwrap().set_len(1 << 16).unwrap();
@@ -212,7 +211,7 @@ fn check_taken_over(places: &Places, was: &Original) -> String {
 fn go_back(places: &Places, stamp: &str) {
     std::fs::remove_dir_all(places.member()).unwrap();
     std::fs::rename(places.kept_member(stamp), places.member()).unwrap();
-    if let (Some(wal), Some(kept)) = (&places.separate_wal, places.kept_wal(stamp)) {
+    if let (Some(wal), Some(kept)) = (places.separate_wal(), places.kept_wal(stamp)) {
         std::fs::remove_dir_all(wal).unwrap();
         std::fs::rename(kept, wal).unwrap();
     }
@@ -293,4 +292,52 @@ fn a_running_etcd_is_left_alone() {
     assert!(error.to_string().contains("running etcd"), "{error}");
     assert_eq!(original(&places.member(), None), was);
     assert!(!places.is_begun());
+}
+
+/// A log inside `member` stays inside under whatever name `--wal-dir` calls it: what is kept and what goes on both have one.
+#[test]
+fn a_log_inside_member_has_many_names() {
+    for (place, name) in [
+        ("member/wal", "data/../data/./member/wal"),
+        ("member/wal", "link/member/wal"),
+        ("member/wal", "link-to-log"),
+        ("member/log/deep", "data/member/log/deep"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("data");
+        etcds_directory(folder.path(), Some(&root.join(place)));
+        std::os::unix::fs::symlink(&root, folder.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(root.join(place), folder.path().join("link-to-log")).unwrap();
+        let wal_dir = folder.path().join(name);
+        let places = Places::with_wal_dir(&root, Some(&wal_dir));
+        let was = original(&places.member(), None);
+        let n_segments = OsDisk.list(&wal_dir).unwrap().len();
+        settle(&places, &options(Arc::new(OsDisk))).unwrap();
+        check_taken_over(&places, &was);
+        assert_eq!(OsDisk.list(&wal_dir).unwrap().len(), n_segments, "{name}");
+        let again = Places::with_wal_dir(&root, Some(&wal_dir));
+        assert_eq!(
+            (again.log, again.root),
+            (places.log, root),
+            "{name}: seen alike by the next start"
+        );
+    }
+}
+
+/// What a move of directories cannot replace is refused before anything is done: files of the log among others'.
+#[test]
+fn a_log_among_other_files_is_refused() {
+    for name in ["data", "data/member", "data/member/snap", "."] {
+        let folder = tempfile::tempdir().unwrap();
+        etcds_directory(folder.path(), None);
+        let (root, wal_dir) = (folder.path().join("data"), folder.path().join(name));
+        for segment in OsDisk.list(&root.join("member/wal")).unwrap() {
+            std::fs::rename(&segment, wal_dir.join(segment.file_name().unwrap())).unwrap();
+        }
+        let places = Places::with_wal_dir(&root, Some(&wal_dir));
+        let was = original(&root, None);
+        let error = settle(&places, &options(Arc::new(OsDisk))).unwrap_err();
+        assert!(error.to_string().contains("not in a directory of its own"), "{name}: {error}");
+        assert_eq!(original(&root, None), was, "{name}");
+    }
 }
