@@ -192,7 +192,11 @@ impl Filler<'_> {
 
     fn set(&mut self, name: &'static str, value: &Value) -> Result<(), ConfigError> {
         let Some(flag) = FLAGS.iter().find(|flag| flag.name == name) else { return Ok(()) };
-        let Some(text) = text(value) else { return Ok(()) };
+        let value = &as_yaml_1_1(value, flag.kind);
+        let Some(text) = text(value).filter(|text| !text.is_empty() || !is_unset_by_nothing(name))
+        else {
+            return Ok(());
+        };
         let is_number = value.is_u64() || value.is_i64();
         let (fits, expected) = match flag.kind {
             Kind::Switch => (value.is_bool(), "true or false"),
@@ -210,6 +214,35 @@ impl Filler<'_> {
         self.values.insert(name, (text, Source::File));
         Ok(())
     }
+}
+
+/// An empty text leaves these at their defaults; elsewhere it is a value.
+fn is_unset_by_nothing(name: &str) -> bool {
+    name.ends_with("-urls") || name == "log-level"
+}
+
+/// The value as etcd's reader has it, which reads YAML 1.1: `yes` and `off` are switches, and a whole number may be written
+/// with an exponent, as Helm writes large ones, with a fraction of zero, or with underscores.
+fn as_yaml_1_1(value: &Value, kind: Kind) -> Value {
+    /// Up to here every whole number has a float of its own.
+    const EXACT_MAX: f64 = (1_u64 << 53) as f64;
+    let whole =
+        |number: f64| (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then_some(number as i64);
+    let meant = match (kind, value) {
+        (Kind::Switch, Value::String(word)) => match word.to_lowercase().as_str() {
+            "y" | "yes" | "on" => Some(true.into()),
+            "n" | "no" | "off" => Some(false.into()),
+            _ => None,
+        },
+        (Kind::Count | Kind::Size | Kind::Time, Value::Number(number)) if number.is_f64() => {
+            number.as_f64().and_then(whole).map(Value::from)
+        }
+        (Kind::Count | Kind::Size | Kind::Time, Value::String(digits)) if digits.contains('_') => {
+            digits.replace('_', "").parse::<i64>().ok().map(Value::from)
+        }
+        _ => None,
+    };
+    meant.unwrap_or_else(|| value.clone())
 }
 
 /// A scalar, or a list of them, as the flag would have it; `None` for no value at all.
@@ -272,6 +305,25 @@ mod tests {
         assert_eq!((config.name.as_str(), config.learners_max), ("m", 3));
         assert!(config.feature_gates.is_asked_for("InitialCorruptCheck"));
         assert!(warnings.iter().any(|warning| warning.contains("unknown key nonsense")));
+    }
+
+    /// Numbers as Helm writes them, the switches of YAML 1.1, and texts that say nothing.
+    #[test]
+    fn values_as_yaml_1_1_has_them() {
+        let (config, _) = load(
+            "quota-backend-bytes: 8.589934592e+09\nsnapshot-count: 8_000\nheartbeat-interval: 150.0\n\
+             pre-vote: off\nsocket-options: {reuse-port: yes}\nlog-level: \"\"\nlisten-peer-urls: \"\"\n\
+             advertise-client-urls: \"\"\nbackend-batch-interval: 2e7\n",
+        )
+        .unwrap();
+        assert_eq!((config.quota_bytes, config.snapshot_count), (8 << 30, 8_000));
+        assert_eq!((config.heartbeat.as_millis(), config.pre_vote), (150, false));
+        assert_eq!(config.flush_interval, Duration::from_millis(20));
+        assert!(config.socket_reuse_port);
+        assert_eq!(config.listen_peer_urls.len(), 1);
+        for text in ["snapshot-count: 1.5\n", "snapshot-count: 1e300\n", "pre-vote: perhaps\n"] {
+            assert!(load(text).is_err(), "{text}");
+        }
     }
 
     /// What etcd knows of a client's certificate only by its file is taken from there.

@@ -8,7 +8,18 @@ pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Heard, so that they do not end the process, and not looked at.
+    _passed_over: Vec<Signal>,
 }
+
+/// Signals that would end a process that does not listen, and do not end a Go program: a rotation of logs sends the first
+/// two, and beyond `ulimit -f` a write is to fail like any other.
+const PASSED_OVER: [i32; 4] = [
+    rustix::process::Signal::USR1.as_raw(),
+    rustix::process::Signal::USR2.as_raw(),
+    rustix::process::Signal::ALARM.as_raw(),
+    rustix::process::Signal::XFSZ.as_raw(),
+];
 
 impl StopSignals {
     /// Takes the signals over from the system's defaults.
@@ -16,7 +27,9 @@ impl StopSignals {
     /// # Errors
     /// The system refuses.
     pub(super) fn new() -> std::io::Result<StopSignals> {
+        let passed_over = PASSED_OVER.map(|number| signal(SignalKind::from_raw(number)));
         Ok(StopSignals {
+            _passed_over: passed_over.into_iter().collect::<std::io::Result<_>>()?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,

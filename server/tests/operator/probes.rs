@@ -2,6 +2,7 @@
 //! calls and lets them wait (a probe that is refused has it restarted, again and again); and their own files beside its.
 
 use super::stage::{Lone, PATIENCE, SERVER, lone, lone_on};
+use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -70,7 +71,7 @@ fn a_member_without_a_quorum_can_be_asked() {
 }
 
 /// Files of others beside `member` are warned of and stop neither the first start nor a later one, as with etcd: a saved
-/// snapshot, a log file, a log directory.
+/// snapshot, a log file, a log directory. Nor do the signals of those who rotate log files.
 #[test]
 fn other_files_in_the_data_directory_are_no_obstacle() {
     let folder = tempfile::tempdir().unwrap();
@@ -85,6 +86,9 @@ fn other_files_in_the_data_directory_are_no_obstacle() {
     for _ in 0..2 {
         member.process.start().unwrap();
         member.process.wait_ready(PATIENCE).unwrap();
+        for rotation in [Signal::USR1, Signal::USR2] {
+            member.process.signal(rotation).unwrap();
+        }
         let log = member.process.log_text();
         assert!(log.contains("found invalid file under data directory"), "{log}");
         member.process.stop(PATIENCE).unwrap();
