@@ -203,6 +203,7 @@ impl Paced {
 
     fn piece(&mut self) -> Polled {
         let piece = self.current.first()?.take_bytes(PIECE_BYTES).transpose();
+        let piece = piece.map(|piece| piece.map_err(|_| self.coming.end()));
         if piece.is_none() {
             self.current.clear();
         }

@@ -162,6 +162,21 @@ impl AnswerBudget {
         permit.map(|permit| Some(self.rooms.share(permit, Pulse::new()))).map_err(|_| NoRoom)
     }
 
+    /// The room that a message of a stream takes, however long it has to be waited for: who does not take its own gives
+    /// way after a while.
+    pub async fn share_of_stream(&self, bytes: usize) -> Option<Share> {
+        loop {
+            match self.share_now(bytes) {
+                Ok(share) => return share,
+                Err(NoRoom) => {
+                    if let Ok(permit) = self.wait(self.rooms.units_of(bytes)).await {
+                        return Some(self.rooms.share(permit, Pulse::new()));
+                    }
+                }
+            }
+        }
+    }
+
     /// An answer that is made already, with the room that it takes.
     ///
     /// # Errors
@@ -299,17 +314,30 @@ impl Share {
 
 /// Shares of what comes next in a stream of answers, from where it is read to where it is sent.
 #[derive(Clone, Debug, Default)]
-pub struct Shares(Arc<Mutex<Vec<Share>>>);
+pub struct Shares {
+    coming: Arc<Mutex<Vec<Share>>>,
+    may_resume: bool,
+}
 
 impl Shares {
+    /// Those of a stream that its client opens again where it was, when it is told to.
+    pub fn of_resumable() -> Shares {
+        Shares { may_resume: true, ..Shares::default() }
+    }
+
     /// The share of one more message.
     pub fn push(&self, share: Share) {
-        self.0.lock().push(share);
+        self.coming.lock().push(share);
     }
 
     /// The shares of all messages since.
     pub fn take(&self) -> Vec<Share> {
-        std::mem::take(&mut self.0.lock())
+        std::mem::take(&mut self.coming.lock())
+    }
+
+    /// What a client hears whose messages were dropped.
+    pub fn end(&self) -> Status {
+        if self.may_resume { status::stalled_stream() } else { status::stalled_answer() }
     }
 }
 

@@ -80,6 +80,12 @@ pub fn stalled_answer() -> Status {
     Status::deadline_exceeded("context deadline exceeded")
 }
 
+/// Messages of a stream that its client has not taken for too long while others need their room. Clients open such a
+/// stream again, and watchers go on where they were.
+pub fn stalled_stream() -> Status {
+    Status::unavailable("the messages of this stream were not read, and others needed their room")
+}
+
 /// A write that was made, and whose answer found no room: as after a timeout, the client must look what is true.
 pub fn answer_without_room() -> Status {
     EtcdError::Timeout.into()

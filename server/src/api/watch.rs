@@ -5,6 +5,7 @@
 
 use super::auth_caller::Credentials;
 use super::body::CallBody;
+use super::budget::Shares;
 use super::context::SharedContext;
 use super::services::{Encoding, GRPC_OVERHEAD_BYTES};
 use super::status::grpc_text;
@@ -75,11 +76,14 @@ impl tower::Service<Request<Streaming<WatchRequest>>> for Handler {
         let credentials = Credentials::of(request.metadata(), request.extensions());
         let rights = WatchRights::new(self.0.clone(), credentials);
         let session = Session::new(self.0.clone(), request.into_inner(), rights);
+        let shares = session.shares.clone();
         let frames = futures::stream::unfold(session, |mut session| async move {
             let frame = session.next().await?;
             Some((frame, session))
         });
-        std::future::ready(Ok(Response::new(Box::pin(frames))))
+        let mut response: Self::Response = Response::new(Box::pin(frames));
+        response.extensions_mut().insert(shares);
+        std::future::ready(Ok(response))
     }
 }
 
@@ -92,6 +96,8 @@ struct Session {
     stream: WatchStream,
     rights: WatchRights,
     outbox: VecDeque<WatchFrame>,
+    /// Those of large messages, on their way to the client.
+    shares: Shares,
     progress: tokio::time::Interval,
     stop: watch::Receiver<bool>,
     generation: watch::Receiver<u64>,
@@ -138,6 +144,7 @@ impl Session {
             stream: context.state.store().watch_stream(),
             rights,
             outbox: VecDeque::new(),
+            shares: Shares::of_resumable(),
             progress: interval(jittered(context.limits.progress_interval)),
             stop: context.stop.clone(),
             generation,
@@ -149,8 +156,11 @@ impl Session {
 
     async fn next(&mut self) -> Option<Result<WatchFrame, Status>> {
         loop {
-            if let Some(frame) = self.outbox.pop_front() {
-                return Some(Ok(frame));
+            if let Some(frame) = self.outbox.front() {
+                // The message stays in the outbox while its room is waited for, so that it is not lost with this future.
+                let share = self.context.answers.share_of_stream(frame.events_len()).await;
+                share.into_iter().for_each(|share| self.shares.push(share));
+                return self.outbox.pop_front().map(Ok);
             }
             if self.is_over {
                 return None;

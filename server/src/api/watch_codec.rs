@@ -18,6 +18,15 @@ pub struct WatchFrame {
     pub events: Option<(Arc<EncodedEvents>, Range<usize>)>,
 }
 
+impl WatchFrame {
+    /// Bytes of its events.
+    pub fn events_len(&self) -> usize {
+        let events = self.events.iter();
+        let segments = events.flat_map(|(events, range)| &events.segments()[range.clone()]);
+        segments.map(bytes::Bytes::len).sum()
+    }
+}
+
 /// Decodes requests, encodes frames.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WatchCodec;

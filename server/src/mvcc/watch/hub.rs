@@ -3,7 +3,7 @@
 use super::WatchLimits;
 use super::delivery::{ALL_WATCHERS, Delivery, DeliveryBody};
 use super::events::RevisionEvents;
-use super::queue::Queue;
+use super::queue::{ExtraPlaces, Queue};
 use super::recent::Recent;
 use super::registry::Registry;
 use super::stream::{WatchCreate, WatchRefusal};
@@ -41,6 +41,7 @@ pub(in crate::mvcc) struct Hub {
     is_closed: AtomicBool,
     pub(super) limits: WatchLimits,
     counters: Arc<Counters>,
+    extra_places: Arc<ExtraPlaces>,
 }
 
 impl Hub {
@@ -63,7 +64,13 @@ impl Hub {
             is_closed: AtomicBool::new(false),
             limits,
             counters,
+            extra_places: Arc::default(),
         }
+    }
+
+    /// Places that all queues share.
+    pub(super) fn extra_places(&self) -> Arc<ExtraPlaces> {
+        Arc::clone(&self.extra_places)
     }
 
     /// Takes the changes of published transactions and returns at once; `make_visible` shows them to readers.

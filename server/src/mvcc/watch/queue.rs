@@ -7,7 +7,12 @@ use crate::mvcc::Counters;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+
+/// Pause before a connection asks again that got nothing for want of room.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Messages in order, and the watchers that wait for room.
 #[derive(Debug)]
@@ -16,6 +21,7 @@ pub(super) struct Queue {
     ready: Notify,
     limits: WatchLimits,
     counters: Arc<Counters>,
+    extra: Arc<ExtraPlaces>,
 }
 
 #[derive(Debug, Default)]
@@ -24,17 +30,49 @@ struct QueueState {
     bytes: usize,
     /// Watchers that are behind and found the queue full.
     starved: Vec<WatcherKey>,
+    /// The connection has taken everything and asked for more.
+    is_asked: bool,
+    /// Bytes of the message that it took last: on their way until it asks again.
+    on_the_way: usize,
+    /// The place of a message that had no room.
+    extra: Option<u64>,
+}
+
+/// Places for messages that have no room any more (`WatchLimits::extra_messages_max`).
+#[derive(Debug, Default)]
+pub(super) struct ExtraPlaces {
+    /// Number and time of each that is taken, oldest first.
+    taken: Mutex<VecDeque<(u64, Instant)>>,
+    numbers: AtomicU64,
+}
+
+impl ExtraPlaces {
+    fn is_free(&self, limits: &WatchLimits) -> bool {
+        let mut taken = self.taken.lock();
+        while taken.front().is_some_and(|(_, at)| at.elapsed() >= limits.extra_time) {
+            taken.pop_front();
+        }
+        taken.len() < limits.extra_messages_max
+    }
+
+    fn take(&self, limits: &WatchLimits) -> Option<u64> {
+        if !self.is_free(limits) {
+            return None;
+        }
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        self.taken.lock().push_back((number, Instant::now()));
+        Some(number)
+    }
+
+    fn give_back(&self, number: u64) {
+        self.taken.lock().retain(|(taken, _)| *taken != number);
+    }
 }
 
 impl QueueState {
-    /// `all_bytes` wait for all connections. Each may have one message whatever the others have, or a few that do not
-    /// read could starve the rest.
-    fn is_full(&self, limits: &WatchLimits, all_bytes: i64) -> bool {
-        let is_crowded =
-            usize::try_from(all_bytes).is_ok_and(|all| all >= limits.all_queues_bytes_max);
-        self.deliveries.len() >= limits.queue_deliveries_max
-            || self.bytes >= limits.queue_bytes_max
-            || (self.bytes > 0 && is_crowded)
+    /// Its own limits are reached.
+    fn is_full(&self, limits: &WatchLimits) -> bool {
+        self.deliveries.len() >= limits.queue_deliveries_max || self.bytes >= limits.queue_bytes_max
     }
 
     /// Room enough to be worth reading history for.
@@ -45,8 +83,18 @@ impl QueueState {
 }
 
 impl Queue {
-    pub(super) fn new(limits: WatchLimits, counters: Arc<Counters>) -> Queue {
-        Queue { state: Mutex::default(), ready: Notify::new(), limits, counters }
+    pub(super) fn new(
+        limits: WatchLimits,
+        counters: Arc<Counters>,
+        extra: Arc<ExtraPlaces>,
+    ) -> Queue {
+        Queue { state: Mutex::default(), ready: Notify::new(), limits, counters, extra }
+    }
+
+    /// So much waits for all connections, or is on its way to them, that there is no room for more.
+    fn is_crowded(&self) -> bool {
+        let all = usize::try_from(self.counters.pending_event_bytes.get());
+        all.is_ok_and(|all| all >= self.limits.all_queues_bytes_max)
     }
 
     /// Adds events, or notes that `watcher` waits for room and returns false.
@@ -61,14 +109,18 @@ impl Queue {
 
     fn push_if_room(&self, watcher: Option<WatcherKey>, delivery: Delivery) -> bool {
         let mut state = self.state.lock();
-        if state.is_full(&self.limits, self.counters.pending_event_bytes.get()) {
+        let has_room =
+            !state.is_full(&self.limits) && (delivery.bytes() == 0 || self.make_room(&mut state));
+        if !has_room {
             state.starved.extend(watcher);
+            self.tell_of_starved(&state);
             return false;
         }
         self.counters.pending_events.add(delivery.n_events() as i64);
         self.counters.pending_event_bytes.add(delivery.bytes() as i64);
         state.bytes += delivery.bytes();
         state.deliveries.push_back(delivery);
+        state.is_asked = false;
         drop(state);
         self.ready.notify_one();
         true
@@ -80,22 +132,48 @@ impl Queue {
         self.ready.notify_one();
     }
 
+    /// Where there is a crowd, only a connection that asks gets something, and one thing, from the extra places: if each had
+    /// one whatever the others have, those that do not read could fill the memory by their number.
+    fn make_room(&self, state: &mut QueueState) -> bool {
+        if !self.is_crowded() {
+            return true;
+        }
+        if state.is_asked && state.extra.is_none() {
+            state.extra = self.extra.take(&self.limits);
+            return state.extra.is_some();
+        }
+        false
+    }
+
+    /// Who asks and gets nothing for want of room has to ask again.
+    fn tell_of_starved(&self, state: &QueueState) {
+        if state.is_asked {
+            self.ready.notify_one();
+        }
+    }
+
     /// Whether there is room; if not, `watcher` is noted as waiting for it.
     pub(super) fn has_room_for(&self, watcher: WatcherKey) -> bool {
         let mut state = self.state.lock();
-        let has_room = !state.is_full(&self.limits, self.counters.pending_event_bytes.get());
+        let may_have_extra = || state.is_asked && self.extra.is_free(&self.limits);
+        let has_room = !state.is_full(&self.limits) && (!self.is_crowded() || may_have_extra());
         if !has_room {
             state.starved.push(watcher);
+            self.tell_of_starved(&state);
         }
         has_room
     }
 
-    /// Takes the oldest message, and the watchers that waited for room once there is some.
-    pub(super) fn pop(&self) -> Option<(Delivery, Vec<WatcherKey>)> {
+    /// Takes the oldest message, or asks for one; and the watchers that waited for room once there is some.
+    pub(super) fn pop(&self) -> (Option<Delivery>, Vec<WatcherKey>) {
         let mut state = self.state.lock();
-        let delivery = state.deliveries.pop_front()?;
+        self.arrived(&mut state);
+        let Some(delivery) = state.deliveries.pop_front() else {
+            state.is_asked = true;
+            return (None, std::mem::take(&mut state.starved));
+        };
         state.bytes -= delivery.bytes();
-        self.counters.pending_event_bytes.add(-(delivery.bytes() as i64));
+        state.on_the_way = delivery.bytes();
         let starved = match state.is_roomy(&self.limits) {
             true => std::mem::take(&mut state.starved),
             false => Vec::new(),
@@ -104,12 +182,30 @@ impl Queue {
         let n_events = delivery.n_events();
         self.counters.pending_events.add(-(n_events as i64));
         self.counters.events.add(n_events as u64);
-        Some((delivery, starved))
+        (Some(delivery), starved)
     }
 
-    /// Waits until there may be a message.
+    /// What was on its way is with the client, or with those who send it.
+    fn arrived(&self, state: &mut QueueState) {
+        let arrived = std::mem::take(&mut state.on_the_way);
+        self.counters.pending_event_bytes.add(-(arrived as i64));
+        if arrived > 0
+            && let Some(place) = state.extra.take()
+        {
+            self.extra.give_back(place);
+        }
+    }
+
+    /// Waits until there may be a message, or something to ask for again.
     pub(super) async fn ready(&self) {
         self.ready.notified().await;
+        let is_starved = {
+            let state = self.state.lock();
+            state.deliveries.is_empty() && !state.starved.is_empty()
+        };
+        if is_starved {
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
     }
 
     /// Number of messages that wait.
@@ -123,6 +219,10 @@ impl Queue {
         let n_events: usize = state.deliveries.iter().map(Delivery::n_events).sum();
         self.counters.pending_events.add(-(n_events as i64));
         self.counters.pending_event_bytes.add(-(state.bytes as i64));
+        self.arrived(&mut state);
+        if let Some(place) = state.extra.take() {
+            self.extra.give_back(place);
+        }
         *state = QueueState::default();
     }
 }
@@ -140,23 +240,36 @@ mod tests {
         Delivery { watch_id: 0, revision: 1, body }
     }
 
-    /// When much waits for all connections together, one that has something waiting gets no more, and one that has
-    /// nothing gets one message; what is taken or thrown away makes room.
+    /// When much waits for all connections together, one that has something waiting gets no more, one that has nothing
+    /// and asks gets one message, and one that does not ask gets none; what is taken or thrown away makes room.
     #[test]
     fn all_connections_share_a_limit() {
-        let limits = WatchLimits { all_queues_bytes_max: 100, ..WatchLimits::default() };
-        let counters = Arc::new(Counters::default());
-        let [slow, other] = [0, 1].map(|_| Queue::new(limits, Arc::clone(&counters)));
+        let limits = WatchLimits {
+            all_queues_bytes_max: 100,
+            extra_messages_max: 1,
+            ..WatchLimits::default()
+        };
+        let (counters, extra) = (Arc::new(Counters::default()), Arc::new(ExtraPlaces::default()));
+        let [slow, other, third] =
+            [0; 3].map(|_| Queue::new(limits, Arc::clone(&counters), Arc::clone(&extra)));
         let watcher = WatcherKey::new(1);
         assert!(slow.push_events(watcher, delivery(60)));
         assert!(slow.push_events(watcher, delivery(60)));
         assert!(!slow.push_events(watcher, delivery(60)));
+        assert!(!other.push_events(watcher, delivery(60)));
+        let (nothing, starved) = other.pop();
+        assert!(nothing.is_none() && starved == [watcher], "who asks has its watchers served");
         assert!(other.push_events(watcher, delivery(60)));
         assert!(!other.push_events(watcher, delivery(60)));
+        // There is one extra place, and it is taken until what was taken from it has arrived.
+        assert!(third.pop().0.is_none() && !third.push_events(watcher, delivery(60)));
+        assert!(other.pop().0.is_some() && !third.push_events(watcher, delivery(60)));
+        assert!(other.pop().0.is_none() && third.push_events(watcher, delivery(60)));
+        third.clear();
         slow.clear();
-        assert_eq!(counters.pending_event_bytes.get(), 60);
+        assert_eq!(counters.pending_event_bytes.get(), 0);
         assert!(other.push_events(watcher, delivery(60)));
-        while other.pop().is_some() {}
+        while other.pop().0.is_some() {}
         assert_eq!(counters.pending_event_bytes.get(), 0);
     }
 }

@@ -82,7 +82,11 @@ pub struct WatchStream {
 impl Store {
     /// Opens a stream without watchers.
     pub fn watch_stream(self: &Arc<Self>) -> WatchStream {
-        let queue = Arc::new(Queue::new(self.hub.limits, Arc::clone(&self.counters)));
+        let queue = Arc::new(Queue::new(
+            self.hub.limits,
+            Arc::clone(&self.counters),
+            self.hub.extra_places(),
+        ));
         WatchStream { store: Arc::clone(self), key: self.hub.open_stream(), queue }
     }
 }
@@ -132,11 +136,11 @@ impl WatchStream {
 
     /// The next message, if there is one.
     pub fn try_recv(&self) -> Option<Delivery> {
-        let (delivery, starved) = self.queue.pop()?;
+        let (delivery, starved) = self.queue.pop();
         if !starved.is_empty() {
             self.store.hub.enqueue_behind(starved);
         }
-        Some(delivery)
+        delivery
     }
 
     /// Messages that wait to be received. A connection that takes no further requests while this is large bounds the
