@@ -116,7 +116,7 @@ mod tests {
             Target::Unix(PathBuf::from("/run/q.sock"))
         );
         assert_eq!(parse("unix:q.sock").unwrap().target, Target::Unix(PathBuf::from("q.sock")));
-        assert_eq!(parse("unix://localhost:m0").unwrap().authority(), "localhost");
+        assert_eq!(parse("unix://localhost:m0").unwrap().authority(), "localhost:m0");
         assert_eq!(parse("unix://localhost:23790").unwrap().authority(), "localhost:23790");
         assert_eq!(parse("unix:///run/q.sock").unwrap().authority(), "q.sock");
         assert_eq!(parse("unix:a b").unwrap().authority(), "localhost");

@@ -160,7 +160,11 @@ impl Session {
                 // The message stays in the outbox while its room is waited for, so that it is not lost with this future.
                 let share = self.context.answers.share_of_stream(frame.events_len()).await;
                 share.into_iter().for_each(|share| self.shares.push(share));
-                return self.outbox.pop_front().map(Ok);
+                let frame = self.outbox.pop_front();
+                if self.outbox.is_empty() {
+                    self.stream.handed_on();
+                }
+                return frame.map(Ok);
             }
             if self.is_over {
                 return None;

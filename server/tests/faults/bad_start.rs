@@ -184,15 +184,6 @@ fn wrong_cluster() {
     assert!(running.is_running());
 }
 
-/// A directory with other things in it.
-#[test]
-fn foreign_data_dir() {
-    let lone = Lone::new();
-    fs::create_dir(lone.data()).unwrap();
-    fs::write(lone.data().join("PG_VERSION"), "17").unwrap();
-    lone.refuses(&[], &["PG_VERSION", "Choose"]);
-}
-
 /// A flipped byte in the log, behind its first frame: where it is and what to do is told.
 #[test]
 fn damaged_log() {

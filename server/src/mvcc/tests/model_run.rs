@@ -165,7 +165,6 @@ impl Run {
             queue_bytes_max: 300,
             all_queues_bytes_max: 700,
             extra_messages_max: 1,
-            extra_time: std::time::Duration::from_millis(50),
             recent_revisions_max: 6,
             recent_bytes_max: 4000,
             serve_revisions_max: 2,

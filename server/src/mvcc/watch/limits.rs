@@ -1,7 +1,5 @@
 //! How much the hub keeps and does at a time. Tests make the numbers small to reach the edges.
 
-use std::time::Duration;
-
 /// Named limits; the defaults are what production uses.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchLimits {
@@ -11,13 +9,12 @@ pub struct WatchLimits {
     /// Bytes of events that may wait for one connection, but for one message more.
     pub queue_bytes_max: usize,
     /// Bytes of events that may wait for all connections together: above it, a connection that has some waiting gets no
-    /// more. Events that several wait for count for each, and what a connection has taken counts until it asks for more.
+    /// more. Events that several wait for count for each, and what a connection has taken counts until it has
+    /// handed it on.
     pub all_queues_bytes_max: usize,
     /// Messages above that for connections that ask while others have it all, so that those who do not read cannot starve
-    /// those who do; and how long each counts as one of them when its client does not take it.
+    /// those who do.
     pub extra_messages_max: usize,
-    /// See `extra_messages_max`.
-    pub extra_time: Duration,
     /// Newest revisions kept in memory, for live watchers and for those who are only a little behind.
     pub recent_revisions_max: usize,
     /// Memory for them, in bytes, but for the newest revision, which is always kept.
@@ -44,7 +41,6 @@ impl Default for WatchLimits {
             queue_bytes_max: 8 << 20,
             all_queues_bytes_max: 512 << 20,
             extra_messages_max: 64,
-            extra_time: Duration::from_secs(5),
             recent_revisions_max: 10_000,
             recent_bytes_max: 16 << 20,
             serve_revisions_max: 64,

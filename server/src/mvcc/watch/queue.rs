@@ -7,8 +7,8 @@ use crate::mvcc::Counters;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Pause before a connection asks again that got nothing for want of room.
@@ -32,40 +32,28 @@ struct QueueState {
     starved: Vec<WatcherKey>,
     /// The connection has taken everything and asked for more.
     is_asked: bool,
-    /// Bytes of the message that it took last: on their way until it asks again.
+    /// Bytes of what it has taken and not handed on yet.
     on_the_way: usize,
-    /// The place of a message that had no room.
-    extra: Option<u64>,
+    /// It has one of the places for messages that have no room.
+    has_extra: bool,
 }
 
 /// Places for messages that have no room any more (`WatchLimits::extra_messages_max`).
 #[derive(Debug, Default)]
-pub(super) struct ExtraPlaces {
-    /// Number and time of each that is taken, oldest first.
-    taken: Mutex<VecDeque<(u64, Instant)>>,
-    numbers: AtomicU64,
-}
+pub(super) struct ExtraPlaces(AtomicUsize);
 
 impl ExtraPlaces {
     fn is_free(&self, limits: &WatchLimits) -> bool {
-        let mut taken = self.taken.lock();
-        while taken.front().is_some_and(|(_, at)| at.elapsed() >= limits.extra_time) {
-            taken.pop_front();
-        }
-        taken.len() < limits.extra_messages_max
+        self.0.load(Ordering::Relaxed) < limits.extra_messages_max
     }
 
-    fn take(&self, limits: &WatchLimits) -> Option<u64> {
-        if !self.is_free(limits) {
-            return None;
-        }
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        self.taken.lock().push_back((number, Instant::now()));
-        Some(number)
+    fn take(&self, limits: &WatchLimits) -> bool {
+        let more = |taken: usize| (taken < limits.extra_messages_max).then_some(taken + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    fn give_back(&self, number: u64) {
-        self.taken.lock().retain(|(taken, _)| *taken != number);
+    fn give_back(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -138,9 +126,9 @@ impl Queue {
         if !self.is_crowded() {
             return true;
         }
-        if state.is_asked && state.extra.is_none() {
-            state.extra = self.extra.take(&self.limits);
-            return state.extra.is_some();
+        if state.is_asked && !state.has_extra {
+            state.has_extra = self.extra.take(&self.limits);
+            return state.has_extra;
         }
         false
     }
@@ -167,7 +155,8 @@ impl Queue {
     /// Takes the oldest message, or asks for one; and the watchers that waited for room once there is some.
     pub(super) fn pop(&self) -> (Option<Delivery>, Vec<WatcherKey>) {
         let mut state = self.state.lock();
-        self.arrived(&mut state);
+        // Who takes the next message is done with the last one.
+        self.release(&mut state);
         let Some(delivery) = state.deliveries.pop_front() else {
             state.is_asked = true;
             return (None, std::mem::take(&mut state.starved));
@@ -185,14 +174,16 @@ impl Queue {
         (Some(delivery), starved)
     }
 
-    /// What was on its way is with the client, or with those who send it.
-    fn arrived(&self, state: &mut QueueState) {
-        let arrived = std::mem::take(&mut state.on_the_way);
-        self.counters.pending_event_bytes.add(-(arrived as i64));
-        if arrived > 0
-            && let Some(place) = state.extra.take()
-        {
-            self.extra.give_back(place);
+    /// What was taken is with those who send it, and counted there.
+    pub(super) fn handed_on(&self) {
+        self.release(&mut self.state.lock());
+    }
+
+    fn release(&self, state: &mut QueueState) {
+        let bytes = std::mem::take(&mut state.on_the_way);
+        self.counters.pending_event_bytes.add(-(bytes as i64));
+        if bytes > 0 && std::mem::take(&mut state.has_extra) {
+            self.extra.give_back();
         }
     }
 
@@ -219,9 +210,9 @@ impl Queue {
         let n_events: usize = state.deliveries.iter().map(Delivery::n_events).sum();
         self.counters.pending_events.add(-(n_events as i64));
         self.counters.pending_event_bytes.add(-(state.bytes as i64));
-        self.arrived(&mut state);
-        if let Some(place) = state.extra.take() {
-            self.extra.give_back(place);
+        self.release(&mut state);
+        if state.has_extra {
+            self.extra.give_back();
         }
         *state = QueueState::default();
     }
@@ -261,10 +252,11 @@ mod tests {
         assert!(nothing.is_none() && starved == [watcher], "who asks has its watchers served");
         assert!(other.push_events(watcher, delivery(60)));
         assert!(!other.push_events(watcher, delivery(60)));
-        // There is one extra place, and it is taken until what was taken from it has arrived.
+        // There is one extra place, and it is taken until what was taken from it has been handed on.
         assert!(third.pop().0.is_none() && !third.push_events(watcher, delivery(60)));
         assert!(other.pop().0.is_some() && !third.push_events(watcher, delivery(60)));
-        assert!(other.pop().0.is_none() && third.push_events(watcher, delivery(60)));
+        other.handed_on();
+        assert!(third.push_events(watcher, delivery(60)));
         third.clear();
         slow.clear();
         assert_eq!(counters.pending_event_bytes.get(), 0);

@@ -143,6 +143,12 @@ impl WatchStream {
         delivery
     }
 
+    /// Says that what was received last is with those who send it, and counted there: until then, or until the next is
+    /// received, it counts here.
+    pub fn handed_on(&self) {
+        self.queue.handed_on();
+    }
+
     /// Messages that wait to be received. A connection that takes no further requests while this is large bounds the
     /// memory that a client can claim by asking without listening.
     pub fn n_waiting(&self) -> usize {

@@ -90,15 +90,20 @@ impl MemoryNet {
         Ok(handler)
     }
 
+    fn is_broken(&self, from: MemberId, to: MemberId) -> bool {
+        let is_gone = {
+            let handlers = self.handlers.lock();
+            !handlers.contains_key(&to) || !handlers.contains_key(&from)
+        };
+        is_gone || self.cut.borrow().contains(&(from, to))
+    }
+
     /// Ends when the line breaks.
     async fn broken(self: Arc<Self>, from: MemberId, to: MemberId) {
         let mut cut = self.cut.subscribe();
         loop {
-            let is_gone = {
-                let handlers = self.handlers.lock();
-                !handlers.contains_key(&to) || !handlers.contains_key(&from)
-            };
-            if is_gone || cut.borrow_and_update().contains(&(from, to)) {
+            cut.mark_unchanged();
+            if self.is_broken(from, to) {
                 return;
             }
             if cut.changed().await.is_err() {
@@ -144,7 +149,11 @@ impl MemoryTransport {
 
     fn answers<T: Send + 'static>(&self, to: MemberId, answers: Answers<T>) -> Answers<T> {
         let broken = self.net.clone().broken(self.from, to);
-        let end = futures::stream::once(async { Err(unreachable()) });
+        let (line, one, other) = (self.net.clone(), self.from, to);
+        // A stream that comes to its own end is no broken line.
+        let end = futures::stream::once(async move { line.is_broken(one, other) })
+            .filter(|is_broken| std::future::ready(*is_broken))
+            .map(|_| Err(unreachable()));
         let (net, from) = (self.net.clone(), self.from);
         let answers = answers.then(move |answer| {
             let passes = net.clone().passes(from, to);
