@@ -120,18 +120,24 @@ impl<M: Machine> Seat<M> {
         })
     }
 
+    /// An error is told before `done` is dropped: whoever waits for that looks for the reason at once.
     fn perform_task(&mut self, task: Task) -> Result<(), Fatal> {
+        let progress = self.progress.clone();
+        let tell = |error: Fatal| {
+            progress.fail(&error);
+            error
+        };
         match task {
             Task::Apply(entries, done) => {
-                self.apply(&entries)?;
+                self.apply(&entries).map_err(tell)?;
                 // openraft may be shutting down.
                 let _ = done.send(());
             }
             Task::Snapshot(done) => {
-                let _ = done.send(self.machine.snapshot()?);
+                let _ = done.send(self.machine.snapshot().map_err(tell)?);
             }
             Task::Install { state, file, done } => {
-                self.machine.install(&state, &file)?;
+                self.machine.install(&state, &file).map_err(tell)?;
                 self.progress.membership.send_replace(Arc::new(state.membership));
                 self.progress.applied.send_replace(state.mark);
                 let _ = done.send(());
