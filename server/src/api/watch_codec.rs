@@ -21,9 +21,13 @@ pub struct WatchFrame {
 impl WatchFrame {
     /// Bytes of its events.
     pub fn events_len(&self) -> usize {
-        let events = self.events.iter();
-        let segments = events.flat_map(|(events, range)| &events.segments()[range.clone()]);
-        segments.map(bytes::Bytes::len).sum()
+        match &self.events {
+            None => 0,
+            Some((events, range)) if range.len() == events.n_events() => events.encoded_len(),
+            Some((events, range)) => {
+                events.segments()[range.clone()].iter().map(bytes::Bytes::len).sum()
+            }
+        }
     }
 }
 
@@ -58,9 +62,9 @@ impl Encoder for FrameEncoder {
         use bytes::BufMut;
         let too_large = |error: prost::EncodeError| Status::internal(error.to_string());
         frame.response.encode(buffer).map_err(too_large)?;
+        buffer.reserve(frame.events_len());
         if let Some((events, range)) = frame.events {
             let segments = &events.segments()[range];
-            buffer.reserve(segments.iter().map(bytes::Bytes::len).sum());
             segments.iter().for_each(|segment| buffer.put_slice(segment));
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The apply thread, and openraft's state machine in front of it. What entries do is the [`Machine`]'s part.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
@@ -94,9 +94,27 @@ fn run(seat: &Mutex<dyn Perform>, mut tasks: mpsc::Receiver<Task>) {
     }
 }
 
+/// Hands a result to whoever waits for it. Of an error they see only that the sender is gone: its reason is in the progress
+/// by then.
+fn answer<T>(done: oneshot::Sender<T>, result: Result<T, Fatal>) -> Result<(), Fatal> {
+    // openraft may be shutting down.
+    let _ = done.send(result?);
+    Ok(())
+}
+
 impl<M: Machine> Perform for Seat<M> {
     fn perform(&mut self, task: Task) -> Result<(), Fatal> {
-        self.unless_failed(|seat| seat.perform_task(task))
+        match task {
+            Task::Apply(entries, done) => {
+                answer(done, self.unless_failed(|seat| seat.apply(&entries)))
+            }
+            Task::Snapshot(done) => {
+                answer(done, self.unless_failed(|seat| seat.machine.snapshot()))
+            }
+            Task::Install { state, file, done } => {
+                answer(done, self.unless_failed(|seat| seat.install(state, &file)))
+            }
+        }
     }
 
     fn apply_now(&mut self, entries: &[Entry]) -> Option<Result<(), Fatal>> {
@@ -106,10 +124,10 @@ impl<M: Machine> Perform for Seat<M> {
 }
 
 impl<M: Machine> Seat<M> {
-    fn unless_failed(
+    fn unless_failed<T>(
         &mut self,
-        work: impl FnOnce(&mut Self) -> Result<(), Fatal>,
-    ) -> Result<(), Fatal> {
+        work: impl FnOnce(&mut Self) -> Result<T, Fatal>,
+    ) -> Result<T, Fatal> {
         if self.has_failed {
             return Err(Fatal::new("an earlier entry could not be applied"));
         }
@@ -120,29 +138,10 @@ impl<M: Machine> Seat<M> {
         })
     }
 
-    /// An error is told before `done` is dropped: whoever waits for that looks for the reason at once.
-    fn perform_task(&mut self, task: Task) -> Result<(), Fatal> {
-        let progress = self.progress.clone();
-        let tell = |error: Fatal| {
-            progress.fail(&error);
-            error
-        };
-        match task {
-            Task::Apply(entries, done) => {
-                self.apply(&entries).map_err(tell)?;
-                // openraft may be shutting down.
-                let _ = done.send(());
-            }
-            Task::Snapshot(done) => {
-                let _ = done.send(self.machine.snapshot().map_err(tell)?);
-            }
-            Task::Install { state, file, done } => {
-                self.machine.install(&state, &file).map_err(tell)?;
-                self.progress.membership.send_replace(Arc::new(state.membership));
-                self.progress.applied.send_replace(state.mark);
-                let _ = done.send(());
-            }
-        }
+    fn install(&mut self, state: AppliedState, file: &Path) -> Result<(), Fatal> {
+        self.machine.install(&state, file)?;
+        self.progress.membership.send_replace(Arc::new(state.membership));
+        self.progress.applied.send_replace(state.mark);
         Ok(())
     }
 

@@ -15,19 +15,6 @@ use testbed::{Leaf, Pki, Version};
 const PEAK_MAX: u64 = 400 << 20;
 const RANGE: &str = "/etcdserverpb.KV/Range";
 
-fn plain(program: &Path, folder: &Path, name: &str, extra: &[&str]) -> Lone {
-    let initial = format!("--initial-cluster={name}=http://127.0.0.1:{{peer}}");
-    let mut args = vec![
-        "--listen-client-urls=http://127.0.0.1:{client}",
-        "--advertise-client-urls=http://127.0.0.1:{client}",
-        "--listen-peer-urls=http://127.0.0.1:{peer}",
-        "--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
-        &initial,
-    ];
-    args.extend(extra);
-    Lone::new(program, folder, name, &args).started()
-}
-
 /// Somebody else is served, and the member has stayed small.
 #[track_caller]
 fn is_well(member: &mut Lone, after: &str) {
@@ -79,14 +66,15 @@ fn too_many_pings() {
     let folder = tempfile::tempdir().unwrap();
     for program in [ours(), etcd()] {
         let kind = if program == ours() { "ours" } else { "etcd" };
-        let member = plain(&program, folder.path(), kind, &[]);
+        let member = Lone::plain(&program, folder.path(), kind, &[]);
         for with_call in [false, true] {
             assert_eq!(after_pings(member.client, with_call, 3), None, "{kind} {with_call}");
             let told = after_pings(member.client, with_call, 6);
             assert_eq!(told.as_deref(), Some("11 too_many_pings"), "{kind} {with_call}");
         }
         let lenient = format!("{kind}-lenient");
-        let member = plain(&program, folder.path(), &lenient, &["--grpc-keepalive-min-time=1ns"]);
+        let member =
+            Lone::plain(&program, folder.path(), &lenient, &["--grpc-keepalive-min-time=1ns"]);
         assert_eq!(after_pings(member.client, true, 20), None, "{kind}");
     }
 }
@@ -95,7 +83,7 @@ fn too_many_pings() {
 #[test]
 fn floods_end_their_own_connection() {
     let folder = tempfile::tempdir().unwrap();
-    let mut member = plain(&ours(), folder.path(), "m1", &[]);
+    let mut member = Lone::plain(&ours(), folder.path(), "m1", &[]);
     let headers = call_headers(RANGE, "application/grpc");
     let rapid_reset = |n: u32| {
         let stream = 2 * n + 1;
@@ -150,7 +138,7 @@ fn floods_end_their_own_connection() {
 #[test]
 fn header_bombs_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let mut member = plain(&ours(), folder.path(), "m1", &[]);
+    let mut member = Lone::plain(&ours(), folder.path(), "m1", &[]);
     // One long header into the table, then a thousand references to it.
     let mut block = vec![0x40, 1, b'a', 0x7f, 0xe1, 0x1e];
     block.extend_from_slice(&[b'x'; 4064]);
@@ -177,7 +165,7 @@ fn nonsense_hurts_nobody() {
         format!("--key-file={}", server.key.display()),
     );
     let both = "--listen-client-urls=http://127.0.0.1:{client},https://127.0.0.1:{client}";
-    let mut member = plain(&ours(), folder.path(), "m1", &[both, &cert, &key]);
+    let mut member = Lone::plain(&ours(), folder.path(), "m1", &[both, &cert, &key]);
     let peer = peer_port(&member);
     let headers = call_headers(RANGE, "application/grpc");
     let open = frame(HEADERS, END_HEADERS, 1, &headers);
@@ -230,7 +218,7 @@ fn other_content_types_are_turned_away() {
     let folder = tempfile::tempdir().unwrap();
     for program in [ours(), etcd()] {
         let kind = if program == ours() { "ours" } else { "etcd" };
-        let member = plain(&program, folder.path(), kind, &[]);
+        let member = Lone::plain(&program, folder.path(), kind, &[]);
         let flags = ["-sS", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}"];
         let url = format!("http://127.0.0.1:{}{RANGE}", member.client);
         let args = [&flags[..], &["-H", "content-type: text/plain", "-d", "x", &url]].concat();
@@ -254,7 +242,7 @@ fn half_open_connections_keep_nobody_out() {
         "--listen-client-urls=https://127.0.0.1:{client}",
         "--advertise-client-urls=https://127.0.0.1:{client}",
     ];
-    let mut member = plain(&ours(), folder.path(), "m1", &[urls[0], urls[1], &cert, &key]);
+    let mut member = Lone::plain(&ours(), folder.path(), "m1", &[urls[0], urls[1], &cert, &key]);
     let flags = vec![
         format!("--endpoints=https://127.0.0.1:{}", member.client),
         format!("--cacert={}", pki.ca().display()),
@@ -292,7 +280,7 @@ fn half_open_connections_keep_nobody_out() {
 #[test]
 fn slow_heads_keep_nobody_out() {
     let folder = tempfile::tempdir().unwrap();
-    let mut member = plain(&ours(), folder.path(), "m1", &[]);
+    let mut member = Lone::plain(&ours(), folder.path(), "m1", &[]);
     let mut held = Vec::new();
     for _ in 0..1000 {
         let mut stream = TcpStream::connect(("127.0.0.1", member.client)).unwrap();
@@ -308,7 +296,7 @@ fn slow_heads_keep_nobody_out() {
 #[test]
 fn slow_heads_on_the_peer_port_are_cut() {
     let folder = tempfile::tempdir().unwrap();
-    let member = plain(&ours(), folder.path(), "m1", &[]);
+    let member = Lone::plain(&ours(), folder.path(), "m1", &[]);
     let mut stream = TcpStream::connect(("127.0.0.1", peer_port(&member))).unwrap();
     stream.write_all(b"GET /members HTTP/1.1\r\nHost: a\r\nX-Slow: ").unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();

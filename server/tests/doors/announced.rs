@@ -29,16 +29,7 @@ fn streams_are_limited_as_told() {
         let kind = if program == ours() { "ours" } else { "etcd" };
         for (name, flag) in [("few", &["--max-concurrent-streams=7"][..]), ("many", &[])] {
             let name = format!("{kind}-{name}");
-            let initial = format!("--initial-cluster={name}=http://127.0.0.1:{{peer}}");
-            let mut args = vec![
-                "--listen-client-urls=http://127.0.0.1:{client}",
-                "--advertise-client-urls=http://127.0.0.1:{client}",
-                "--listen-peer-urls=http://127.0.0.1:{peer}",
-                "--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
-                &initial,
-            ];
-            args.extend(flag);
-            let member = Lone::new(&program, folder.path(), &name, &args).started();
+            let member = Lone::plain(&program, folder.path(), &name, flag);
             let told = streams_max(member.client);
             match flag.is_empty() {
                 false => assert_eq!(told, Some(7), "{name}"),

@@ -103,6 +103,21 @@ impl Lone {
         Lone { process: Process::new(name, folder, program, &arguments), client }
     }
 
+    /// A running cluster of one without TLS.
+    #[track_caller]
+    pub fn plain(program: &Path, folder: &Path, name: &str, extra: &[&str]) -> Lone {
+        let initial = format!("--initial-cluster={name}=http://127.0.0.1:{{peer}}");
+        let mut args = vec![
+            "--listen-client-urls=http://127.0.0.1:{client}",
+            "--advertise-client-urls=http://127.0.0.1:{client}",
+            "--listen-peer-urls=http://127.0.0.1:{peer}",
+            "--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+            &initial,
+        ];
+        args.extend(extra);
+        Lone::new(program, folder, name, &args).started()
+    }
+
     /// Starts it and waits until it takes requests.
     #[track_caller]
     pub fn started(mut self) -> Lone {

@@ -22,14 +22,7 @@ const LEASES: usize = 30_000;
 const LEASE_WORKERS: usize = 500;
 
 fn member(folder: &std::path::Path) -> Lone {
-    let args = [
-        "--listen-client-urls=http://127.0.0.1:{client}",
-        "--advertise-client-urls=http://127.0.0.1:{client}",
-        "--listen-peer-urls=http://127.0.0.1:{peer}",
-        "--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
-        "--initial-cluster=m1=http://127.0.0.1:{peer}",
-    ];
-    Lone::new(&ours(), folder, "m1", &args).started()
+    Lone::plain(&ours(), folder, "m1", &[])
 }
 
 /// Resident memory in bytes.

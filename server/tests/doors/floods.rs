@@ -30,16 +30,7 @@ fn member(folder: &Path) -> Lone {
         format!("--max-request-bytes-in-flight={BUDGET}"),
         format!("--max-answer-bytes-in-flight={BUDGET}"),
     );
-    let args = [
-        "--listen-client-urls=http://127.0.0.1:{client}",
-        "--advertise-client-urls=http://127.0.0.1:{client}",
-        "--listen-peer-urls=http://127.0.0.1:{peer}",
-        "--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
-        "--initial-cluster=m1=http://127.0.0.1:{peer}",
-        &requests,
-        &answers,
-    ];
-    Lone::new(&ours(), folder, "m1", &args).started()
+    Lone::plain(&ours(), folder, "m1", &[&requests, &answers])
 }
 
 fn put(key: &str, bytes: usize) -> PutRequest {

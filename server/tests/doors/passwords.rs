@@ -17,15 +17,7 @@ const CALLS: usize = 5;
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_hold_up_nobody() {
     let folder = tempfile::tempdir().unwrap();
-    let args = [
-        "--listen-client-urls=http://127.0.0.1:{client}",
-        "--advertise-client-urls=http://127.0.0.1:{client}",
-        "--listen-peer-urls=http://127.0.0.1:{peer}",
-        "--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
-        "--initial-cluster=m1=http://127.0.0.1:{peer}",
-        "--bcrypt-cost=13",
-    ];
-    let member = Lone::new(&ours(), folder.path(), "m1", &args).started();
+    let member = Lone::plain(&ours(), folder.path(), "m1", &["--bcrypt-cost=13"]);
     let url = format!("http://127.0.0.1:{}", member.client);
     let flags = vec![format!("--endpoints={url}"), "--command-timeout=60s".to_owned()];
     etcdctl(Version::V3_7_1, &flags, "user add root:rootpw").good();

@@ -100,8 +100,7 @@ impl Queue {
         let has_room =
             !state.is_full(&self.limits) && (delivery.bytes() == 0 || self.make_room(&mut state));
         if !has_room {
-            state.starved.extend(watcher);
-            self.tell_of_starved(&state);
+            self.starve(&mut state, watcher);
             return false;
         }
         self.counters.pending_events.add(delivery.n_events() as i64);
@@ -133,8 +132,9 @@ impl Queue {
         false
     }
 
-    /// Who asks and gets nothing for want of room has to ask again.
-    fn tell_of_starved(&self, state: &QueueState) {
+    /// Notes who waits for room; a connection that asks and gets nothing has to ask again.
+    fn starve(&self, state: &mut QueueState, watcher: Option<WatcherKey>) {
+        state.starved.extend(watcher);
         if state.is_asked {
             self.ready.notify_one();
         }
@@ -146,8 +146,7 @@ impl Queue {
         let may_have_extra = || state.is_asked && self.extra.is_free(&self.limits);
         let has_room = !state.is_full(&self.limits) && (!self.is_crowded() || may_have_extra());
         if !has_room {
-            state.starved.push(watcher);
-            self.tell_of_starved(&state);
+            self.starve(&mut state, Some(watcher));
         }
         has_room
     }

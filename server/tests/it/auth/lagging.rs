@@ -97,17 +97,8 @@ async fn a_token_at_a_member_that_is_behind() {
         }
         let at = follower(&wires).await;
         let other = &wires[(at + 1) % 3];
-        for call in [
-            add_user("root", "root"),
-            add_user("u", "u"),
-            Call::Auth(RoleAdd("r")),
-            grant("r", Readwrite, "k", ""),
-            Call::Auth(GrantRole("root", "root")),
-            Call::Auth(GrantRole("u", "r")),
-            Call::Auth(Enable),
-        ] {
-            must(other, call).await;
-        }
+        make_accounts(other).await;
+        must(other, Call::Auth(Enable)).await;
         let root = other.with_token(&other.login("root", "root").await.unwrap());
         let mut heard = Heard::new();
         for round in 0..ROUNDS {
@@ -121,6 +112,20 @@ async fn a_token_at_a_member_that_is_behind() {
         all.push((kind, heard));
     }
     judge(&all);
+}
+
+/// `root`, and `u`, who may use the key `k` by the role `r`.
+async fn make_accounts(wire: &Wire) {
+    for call in [
+        add_user("root", "root"),
+        add_user("u", "u"),
+        Call::Auth(RoleAdd("r")),
+        grant("r", Readwrite, "k", ""),
+        Call::Auth(GrantRole("root", "root")),
+        Call::Auth(GrantRole("u", "r")),
+    ] {
+        must(wire, call).await;
+    }
 }
 
 async fn secure(url: &str, pki: &Pki, pair: &Pair) -> Wire {
@@ -152,16 +157,7 @@ async fn a_certificate_at_a_member_that_is_behind() {
         let at = follower(&roots).await;
         let other = &roots[(at + 1) % 3];
         let user = secure(&urls[at], &pki, &user).await;
-        for call in [
-            add_user("root", "root"),
-            add_user("u", "u"),
-            Call::Auth(RoleAdd("r")),
-            grant("r", Readwrite, "k", ""),
-            Call::Auth(GrantRole("root", "root")),
-            Call::Auth(GrantRole("u", "r")),
-        ] {
-            must(other, call).await;
-        }
+        make_accounts(other).await;
         let mut heard = Heard::new();
         for _ in 0..ROUNDS {
             let enabled = must(other, Call::Auth(Enable));
