@@ -108,6 +108,14 @@ fn long_numbers(line: &str) -> String {
     out
 }
 
+/// Cells of a row of the status table, with those outside its borders, and which of them are log positions.
+const STATUS_CELLS: usize = 18;
+const STATUS_POSITIONS: [usize; 2] = [12, 13];
+
+fn is_number(cell: &str) -> bool {
+    !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit())
+}
+
 /// Tables with a duration or a size in them have columns of varying width; the drawing itself has its own test.
 fn table_mask(line: &str) -> String {
     let cells: Vec<String> = line
@@ -115,11 +123,18 @@ fn table_mask(line: &str) -> String {
         .map(|cell| {
             let cell = cell.trim();
             let is_duration = cell.ends_with("ms") || cell.ends_with("µs");
-            let is_size = cell.ends_with(" kB") || cell.ends_with('%');
+            // What is in use is counted when it is written, which one of two servers may have done already.
+            let is_size = cell.ends_with(" kB") || cell.ends_with(" B") || cell.ends_with('%');
             if is_duration || is_size { "<x>".to_owned() } else { cell.to_owned() }
         })
         .collect();
-    let mut line = cells.join("│");
+    let mut line = if cells.len() == STATUS_CELLS {
+        let is_position = |at: usize| STATUS_POSITIONS.contains(&at) && is_number(&cells[at]);
+        let shown = |at: usize| if is_position(at) { "<x>" } else { cells[at].as_str() };
+        (0..cells.len()).map(shown).collect::<Vec<_>>().join("│")
+    } else {
+        cells.join("│")
+    };
     while line.contains("──") {
         line = line.replace("──", "─");
     }

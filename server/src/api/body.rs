@@ -4,20 +4,22 @@ use super::budget::{Share, Shares};
 use super::call_counters::{CallCounters, MessageMeter};
 use super::intake::{CALL_BYTES, Held, Intake};
 use super::leaderless::Leaderless;
+use super::unread::{Patient, Read, Unread};
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tonic::{Code, Status};
 
 /// Where the bytes of a call come from.
 #[derive(Debug)]
 enum Source {
     Incoming(Incoming),
+    Read(Read),
     Made(tonic::body::Body),
 }
 
@@ -36,6 +38,12 @@ impl CallBody {
     /// A body as it comes from the client.
     pub fn incoming(body: Incoming) -> CallBody {
         CallBody { source: Source::Incoming(body), meter: None, held: None, kept: 0 }
+    }
+
+    /// A body as it comes, whose rest is for the answer.
+    pub(super) fn read(body: Incoming) -> (CallBody, Unread) {
+        let (body, unread) = Read::new(body);
+        (CallBody { source: Source::Read(body), meter: None, held: None, kept: 0 }, unread)
     }
 
     /// A body that is all there.
@@ -68,20 +76,11 @@ impl CallBody {
         self.kept = bytes;
     }
 
-    /// Reads the rest and keeps nothing of it, for as long as `time`: a client that still sends takes an early answer for
-    /// a broken connection.
-    pub async fn drain(&mut self, time: Duration) {
-        self.held = None;
-        let rest = async { while let Some(Ok(_)) = self.frame().await {} };
-        // What does not come in time is the client's own affair.
-        let _ = tokio::time::timeout(time, rest).await;
-    }
-
     /// Waits for more of a request, as long as there is room for what has come of it.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
         let bytes = match (&self.meter, &self.source) {
             (None, _) => self.kept,
-            (Some((meter, counters)), Source::Incoming(_)) => {
+            (Some((meter, counters)), Source::Incoming(_) | Source::Read(_)) => {
                 let bytes = if counters.takes_one() {
                     CALL_BYTES + meter.last()
                 } else {
@@ -113,6 +112,7 @@ impl Body for CallBody {
         let this = self.get_mut();
         let polled = match &mut this.source {
             Source::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Source::Read(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Source::Made(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         };
         if let (Some((meter, counters)), Poll::Ready(Some(Ok(frame)))) = (&mut this.meter, &polled)
@@ -131,6 +131,7 @@ impl Body for CallBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Incoming(body) => body.is_end_stream(),
+            Source::Read(body) => body.is_end_stream(),
             Source::Made(body) => body.is_end_stream(),
         }
     }
@@ -138,6 +139,7 @@ impl Body for CallBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Incoming(body) => body.size_hint(),
+            Source::Read(body) => body.size_hint(),
             Source::Made(body) => body.size_hint(),
         }
     }
@@ -154,6 +156,8 @@ pub enum DoorBody {
     Plain(tonic::body::Body),
     /// A gRPC answer that is counted when it ends, or as cancelled when nobody reads it to its end.
     Counted(Counted),
+    /// Any of these, once its request has been read.
+    Patient(Box<Patient>),
 }
 
 /// What a body says when it is asked for more.
@@ -236,6 +240,7 @@ impl DoorBody {
     pub(super) fn share(&self) -> Option<Share> {
         match self {
             DoorBody::Counted(Counted { paced: Some(paced), .. }) => paced.current.first().cloned(),
+            DoorBody::Patient(patient) => patient.answer().share(),
             _ => None,
         }
     }
@@ -304,6 +309,7 @@ impl Body for DoorBody {
             DoorBody::Kept(kept) => Poll::Ready(kept.piece()),
             DoorBody::Plain(body) => Pin::new(body).poll_frame(cx),
             DoorBody::Counted(counted) => counted.poll_frame(cx),
+            DoorBody::Patient(patient) => patient.poll_frame(cx),
         }
     }
 
@@ -313,6 +319,7 @@ impl Body for DoorBody {
             DoorBody::Kept(kept) => kept.left == 0,
             DoorBody::Plain(body) => body.is_end_stream(),
             DoorBody::Counted(counted) => counted.is_end(),
+            DoorBody::Patient(patient) => patient.is_end(),
         }
     }
 
@@ -322,6 +329,7 @@ impl Body for DoorBody {
             DoorBody::Kept(kept) => SizeHint::with_exact(kept.left),
             DoorBody::Plain(body) => body.size_hint(),
             DoorBody::Counted(counted) => counted.body.size_hint(),
+            DoorBody::Patient(patient) => patient.size(),
         }
     }
 }

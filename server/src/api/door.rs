@@ -16,8 +16,7 @@ use super::leaderless::Leaderless;
 use super::methods::{METHODS, Shape};
 use super::pages;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use quorate_proto::errors::EtcdError;
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,10 +28,6 @@ use tonic::Status;
 use tower::Service;
 
 use super::services::{Encoding, GRPC_OVERHEAD_BYTES, Services};
-
-/// Bytes of a refused request that are read before the refusal is sent, and the longest time for them.
-const DRAINED_MAX: usize = 64 << 10;
-const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// What is known of a method at run time.
 #[derive(Debug)]
@@ -144,12 +139,20 @@ impl hyper::service::Service<Request<Incoming>> for Door {
         if let Some(name) = &self.certificate_name {
             request.extensions_mut().insert(name.clone());
         }
-        let request = request.map(CallBody::incoming);
         let is_call = serves.takes_calls() && is_grpc(request.headers());
         let known = inner.methods.get(request.uri().path()).filter(|_| is_call);
         match known.cloned() {
-            Some(entry) => inner.answer_call(entry, request),
-            None => Box::pin(async move { Ok(inner.answer_other(request, serves, is_tls).await) }),
+            Some(entry) => inner.answer_call(entry, request.map(CallBody::incoming)),
+            None if request.body().is_end_stream() => Box::pin(async move {
+                Ok(inner.answer_other(request.map(CallBody::incoming), serves, is_tls).await)
+            }),
+            None => Box::pin(async move {
+                let (parts, body) = request.into_parts();
+                let (body, unread) = CallBody::read(body);
+                let request = Request::from_parts(parts, body);
+                let answer = inner.answer_other(request, serves, is_tls).await;
+                Ok(answer.map(|body| unread.before(body)))
+            }),
         }
     }
 }
@@ -204,9 +207,6 @@ impl Inner {
         }
         let is_method = self.methods.contains_key(request.uri().path());
         if let Some(page) = pages::refused_here(&request, serves, is_method) {
-            // A client that still sends takes an early answer for a broken stream. What does not fit is its own affair.
-            let rest = Limited::new(request.into_body(), DRAINED_MAX).collect();
-            drop(tokio::time::timeout(DRAIN_TIME, rest).await);
             return page.map(DoorBody::page);
         }
         if serves == Serves::Metrics {

@@ -41,6 +41,7 @@ mod services;
 mod snapshot;
 mod status;
 mod turn;
+mod unread;
 mod vars;
 mod watch;
 mod watch_codec;

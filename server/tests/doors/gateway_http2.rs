@@ -2,7 +2,13 @@
 //! etcd keeps for gRPC.
 
 use super::ask::{Lone, etcd, ours, run};
+use super::calls;
+use bytes::{Bytes, BytesMut};
+use h2::client::SendRequest;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 use testbed::{Leaf, Pki};
 
 /// Path, body; none for a GET.
@@ -88,4 +94,66 @@ fn the_gateway_speaks_http2() {
             their_plain[n]
         );
     }
+}
+
+/// Asks with a body that is sent only after the head of the answer has come; gives status and body of the answer.
+async fn asked_late(client: &SendRequest<Bytes>, path: &str) -> (u16, Bytes) {
+    let request = http::Request::post(format!("http://localhost{path}"));
+    let request = request.header("content-length", "2").body(()).unwrap();
+    let mut client = client.clone().ready().await.unwrap();
+    let (answer, mut sender) = client.send_request(request, false).unwrap();
+    let (head, mut body) = answer.await.unwrap().into_parts();
+    // Where the stream was over already, this is what curl 7.88 fails of.
+    sender.send_data(Bytes::from_static(b"{}"), true).unwrap();
+    let mut all = BytesMut::new();
+    while let Some(data) = body.data().await {
+        all.extend_from_slice(&data.unwrap());
+    }
+    (head.status.as_u16(), all.freeze())
+}
+
+/// A request that is refused for its head alone may still send its body, over HTTP/2 and over HTTP/1.1.
+#[test]
+fn refused_requests_may_finish() {
+    let folder = tempfile::tempdir().unwrap();
+    let member = Lone::plain(&ours(), folder.path(), "late", &[]);
+    let refused = [
+        ("/v3/no/such/path", 404),
+        ("/nothing", 404),
+        ("/version", 405),
+        ("/etcdserverpb.KV/Range", 415),
+    ];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = calls::connect(member.client, 1 << 20).await;
+        for (path, status) in refused {
+            let (answered, body) = asked_late(&client, path).await;
+            assert_eq!(answered, status, "{path}: {body:?}");
+            assert!(!body.is_empty(), "{path}");
+        }
+    });
+    let mut line = TcpStream::connect(("127.0.0.1", member.client)).unwrap();
+    line.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    for (path, status) in [("/nothing", "404"), ("/version", "405"), ("/v3/no/such/path", "404")] {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n");
+        line.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        line.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, *format!("HTTP/1.1 {status}").as_bytes());
+        line.write_all(b"{}").unwrap();
+        rest_of_answer(&mut line);
+    }
+}
+
+/// Reads an answer to its end, whose length its head says.
+fn rest_of_answer(line: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        line.read_exact(&mut byte).unwrap();
+        head.extend_from_slice(&byte);
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    line.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
 }

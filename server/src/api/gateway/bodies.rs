@@ -12,11 +12,7 @@ use futures::Stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use std::sync::Arc;
-use std::time::Duration;
 use tonic::Status;
-
-/// Longest time in which the rest of a refused request is read.
-const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// The requests of one HTTP body, one after the other.
 pub struct Requests {
@@ -51,12 +47,6 @@ impl Requests {
             Some(value) => decode(&self.schema, self.message, &value).map(Some),
             None => Ok(None),
         }
-    }
-
-    /// Reads what else comes, for a while, where the client is to hear why its request was refused.
-    pub async fn drain(&mut self) {
-        self.values = JsonValues::new(0);
-        self.body.drain(DRAIN_TIME).await;
     }
 
     async fn next_value(&mut self) -> Result<Option<Bytes>, JsonError> {

@@ -3,7 +3,6 @@
 use super::bodies::Requests;
 use super::call;
 use super::frames::{Answer, framed};
-use super::json_error::JsonError;
 use super::metadata;
 use super::routes::ROUTES;
 use super::schema::{MethodShape, Schema, SchemaError};
@@ -133,9 +132,6 @@ impl Gateway {
                 // An empty body is a message with nothing in it.
                 Ok(message) => CallBody::full(framed(&message.unwrap_or_default())),
                 Err(error) => {
-                    if matches!(error, JsonError::Refused { .. }) {
-                        requests.drain().await;
-                    }
                     return call::refusal(&Status::new(error.code(), error.to_string()));
                 }
             }
