@@ -206,7 +206,9 @@ impl Inner {
             return refusal(&Status::unimplemented(unknown_method(request.uri().path())));
         }
         let is_method = self.methods.contains_key(request.uri().path());
-        if let Some(page) = pages::refused_here(&request, serves, is_method) {
+        let refused = pages::without_host(&request)
+            .or_else(|| pages::refused_here(&request, serves, is_method));
+        if let Some(page) = refused {
             return page.map(DoorBody::page);
         }
         if serves == Serves::Metrics {

@@ -5,7 +5,7 @@ use super::door::Serves;
 use super::{scrape, vars};
 use crate::types::ETCD_VERSION;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use quorate_proto::etcdserverpb::{AlarmType, RangeRequest};
 
@@ -28,6 +28,20 @@ pub async fn answer(context: &SharedContext, method: &Method, uri: &Uri) -> Resp
             None => not_found(),
         },
     }
+}
+
+/// What Go's server says to a request that does not name one host, as HTTP/1.1 demands; the connection ends with it.
+pub fn without_host<B>(request: &Request<B>) -> Option<Response<Bytes>> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    let text = match hosts {
+        _ if request.version() != http::Version::HTTP_11 => return None,
+        0 => "400 Bad Request: missing required Host header",
+        1 => return None,
+        _ => "400 Bad Request",
+    };
+    let mut response = page(StatusCode::BAD_REQUEST, PLAIN, text);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    Some(response)
 }
 
 /// What is said to a request that belongs nowhere: one that calls a method over HTTP/2 and is no gRPC, or comes to a

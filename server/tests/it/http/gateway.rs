@@ -1,7 +1,10 @@
 //! Every path of the gateway, asked as curl asks, answered as real etcd 3.7.1 answers: status, headers, body.
 
 use super::raw::{Ask, ask, get, post};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 use testbed::{Cluster, Plan, Version, reference};
 
 type Table = Vec<(&'static str, Ask)>;
@@ -191,6 +194,21 @@ fn answers_equal_etcds() {
     for table in [kv(), leases(), cluster_and_maintenance(), refusals()] {
         compare(ours, etcd, &table);
     }
+    for hosts in ["", "Host: a\r\nHost: b\r\n"] {
+        let head = format!("GET /version HTTP/1.1\r\n{hosts}\r\n");
+        assert_eq!(said_to(ours, &head), said_to(etcd, &head), "{head:?}");
+    }
+}
+
+/// The code that is said to a head as it is, and the body that the connection ends with.
+fn said_to(url: &str, head: &str) -> (String, String) {
+    let mut socket = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap_or_default().to_owned(), body.to_owned())
 }
 
 /// Without the gateway its paths are like any other that does not exist.
