@@ -9,6 +9,7 @@ use quorate_proto::etcdserverpb::kv_client::KvClient;
 use quorate_proto::etcdserverpb::lease_client::LeaseClient;
 use quorate_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use quorate_proto::etcdserverpb::watch_client::WatchClient;
+use quorate_proto::etcdserverpb::watch_request::RequestUnion;
 use std::fmt::Debug;
 use std::time::Duration;
 use tonic::Status;
@@ -334,15 +335,27 @@ impl Wire {
 
     /// All messages of the stream until `n` have come, merged where a server was free to cut.
     async fn watch(&self, requests: Vec<pb::WatchRequest>, n: usize) -> String {
-        use tokio_stream::StreamExt;
-        let open = tokio_stream::iter(requests).chain(tokio_stream::pending());
+        // etcd answers a request for progress on another way than the others, which it may overtake.
+        let is_progress = |request: &pb::WatchRequest| {
+            matches!(request.request_union, Some(RequestUnion::ProgressRequest(_)))
+        };
+        let first = requests.iter().position(is_progress).unwrap_or(requests.len());
+        let (sender, receiver) = tokio::sync::mpsc::channel(requests.len().max(1));
+        let mut requests = requests.into_iter();
+        for request in requests.by_ref().take(first) {
+            sender.try_send(request).unwrap();
+        }
+        let open = tokio_stream::wrappers::ReceiverStream::new(receiver);
         let mut client = WatchClient::new(self.channel.clone());
         let mut stream = match client.watch(self.request(open)).await {
             Ok(stream) => stream.into_inner(),
             Err(status) => return error_text(&status),
         };
         let mut lines = Vec::new();
-        for _ in 0..n {
+        for at in 0..n {
+            if at == first {
+                requests.by_ref().for_each(|request| sender.try_send(request).unwrap());
+            }
             match tokio::time::timeout(WATCH_TIME, stream.message()).await {
                 Ok(Ok(Some(message))) => lines.push(format!("{message:?}")),
                 Ok(Ok(None)) => lines.push("end".to_owned()),

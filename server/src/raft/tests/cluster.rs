@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use openraft::async_runtime::WatchReceiver as _;
 use parking_lot::Mutex;
 use prost::Message;
 use quorate_etcd_files::disk::{Disk, OsDisk};
@@ -203,6 +204,12 @@ impl Cluster {
     /// A running member.
     pub fn raft(&self, id: MemberId) -> Raft<u64> {
         self.nodes[&id].raft.clone().expect("the member runs")
+    }
+
+    /// The last entry that a running member has purged from its log.
+    pub fn purged(&self, id: MemberId) -> u64 {
+        let metrics = self.raft(id).shared.core.metrics();
+        metrics.borrow_watched().purged.map_or(0, |last| last.index)
     }
 
     fn node_mut(&mut self, id: MemberId) -> &mut Node {
