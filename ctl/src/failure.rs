@@ -22,6 +22,8 @@ pub mod exit {
     pub const IO: u8 = 6;
     /// Wrong arguments.
     pub const BAD_ARGS: u8 = 128;
+    /// A signal ended us at a prompt, or a command that we ran: Go's -1.
+    pub const SIGNALED: u8 = 255;
 }
 
 /// Why and how a command ends without success.

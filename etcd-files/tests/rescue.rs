@@ -17,7 +17,7 @@ use quorate_etcd_files::rescue::{affected_keys, rescue};
 use quorate_etcd_files::snapfile::SnapshotFile;
 use quorate_etcd_files::wal;
 use quorate_proto::raftpb;
-use support::{Etcd, PEER_URL, program};
+use support::{Etcd, PEER_URL, tool};
 
 const VERSIONS: [&str; 3] = ["3.4.23", "3.5.1", "3.7.1"];
 /// So that nearly all that happens is in the log only.
@@ -26,7 +26,7 @@ const NEVER_FLUSH: [&str; 4] =
 
 /// Feeds a transaction to `etcdctl txn`.
 fn txn(etcd: &Etcd, version: &str, text: &str) {
-    let mut child = Command::new(program(version, "etcdctl"))
+    let mut child = tool(version, "etcdctl")
         .args(["--endpoints", &etcd.client_url, "txn"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

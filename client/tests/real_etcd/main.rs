@@ -177,7 +177,10 @@ async fn no_write_is_done_twice() {
         let answer = client.kv().get(key.clone()).await.unwrap();
         match (&result, answer.kvs.first()) {
             (_, Some(kv)) if kv.version > 1 => panic!("{key} was written {} times", kv.version),
-            (Err(error), Some(_)) => assert!(error.is_outcome_unknown(), "{key}: {error:?}"),
+            (Err(error), Some(_)) => {
+                assert!(error.is_outcome_unknown(), "{key}: {error:?}");
+                failed += 1;
+            }
             (Err(_), None) => failed += 1,
             // `--unsafe-no-fsync` loses nothing when only the process dies.
             (Ok(_), None) => panic!("{key} was acknowledged and is gone"),

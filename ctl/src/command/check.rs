@@ -1,5 +1,6 @@
 //! `check`: is this cluster fast enough (`perf`), how much memory does data take (`datascale`).
 
+use super::contest::interrupted;
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, exit};
 use crate::print::Answer;
@@ -109,7 +110,7 @@ async fn perf(common: &Common, prefix: &str, session: &Session) -> Outcome {
     refuse_keys(prefix, session).await?;
     let work = Work::new(rate * PERF_TIME.as_secs(), Some(rate));
     let took = work.run(clients, prefix, session, Some(PERF_TIME)).await?;
-    clean_up(common, prefix, session).await?;
+    clean_up_after(&took, common, prefix, session).await?;
     let verdict = Verdict::of(&took, rate);
     session
         .printer
@@ -209,8 +210,9 @@ async fn data_scale(common: &Common, prefix: &str, session: &Session) -> Outcome
         ));
     }
     let took = Work::new(keys, None).run(clients, prefix, session, None).await?;
-    let after = resident_bytes(session).await?;
-    clean_up(common, prefix, session).await?;
+    let after = resident_bytes(session).await;
+    clean_up_after(&took, common, prefix, session).await?;
+    let after = after?;
     let used = (after - before).max(0.0);
     let megabytes = used / 1024.0 / 1024.0;
     let lines = match took.errors {
@@ -236,6 +238,31 @@ async fn resident_bytes(session: &Session) -> Outcome<f64> {
     let value = line.and_then(|line| line.split(' ').nth(1)).and_then(|value| value.parse().ok());
     let missing = || "could not find process_resident_memory_bytes in the metrics";
     value.ok_or_else(|| Failure::new(exit::ERROR, missing()))
+}
+
+/// Deletes what was put, also after an interruption, which then ends the check. A second one leaves the keys.
+async fn clean_up_after(took: &Took, common: &Common, prefix: &str, session: &Session) -> Outcome {
+    let interrupted_again = async {
+        if took.is_interrupted {
+            interrupted().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        cleaned = clean_up(common, prefix, session) => cleaned?,
+        () = interrupted_again => {
+            let text = format!(
+                "interrupted while deleting what was written. Delete the rest with '{} del --prefix {prefix}'",
+                session.program
+            );
+            return Err(Failure::new(exit::INTERRUPTED, text));
+        }
+    }
+    match took.is_interrupted {
+        true => Err(Failure::new(exit::INTERRUPTED, "interrupted; what was written is deleted")),
+        false => Ok(()),
+    }
 }
 
 async fn clean_up(common: &Common, prefix: &str, session: &Session) -> Outcome {
@@ -283,6 +310,7 @@ struct Took {
     errors: u64,
     last_error: String,
     total: Duration,
+    is_interrupted: bool,
 }
 
 impl Work {
@@ -305,7 +333,19 @@ impl Work {
             tasks.spawn(async move { work.put_all(&client, &prefix, limit).await });
         }
         let mut whole = Took::default();
-        while let Some(part) = tasks.join_next().await {
+        let stop = interrupted();
+        tokio::pin!(stop);
+        loop {
+            let part = tokio::select! {
+                part = tasks.join_next() => part,
+                () = &mut stop, if !whole.is_interrupted => {
+                    whole.is_interrupted = true;
+                    // No further number is taken; puts that are on their way come to their end.
+                    self.next.store(self.count, Ordering::Relaxed);
+                    continue;
+                }
+            };
+            let Some(part) = part else { break };
             let part = part.map_err(|error| Failure::new(exit::ERROR, error.to_string()))?;
             whole.times.extend(part.times);
             whole.errors += part.errors;

@@ -3,11 +3,12 @@
 //! every server that has those.
 
 use crate::connect::Session;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome, exit};
 use bytes::Bytes;
 use quorate_client::proto::etcdserverpb as pb;
 use quorate_client::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use quorate_client::{Client, WatchOptions, prefix_end};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// One contestant: a lease kept alive, and a key under the contested prefix.
@@ -17,12 +18,13 @@ pub struct Contestant {
     key: Bytes,
     create_revision: i64,
     keeper: JoinHandle<()>,
+    kept: watch::Receiver<()>,
 }
 
 impl Contestant {
-    /// Grants a lease of `ttl` seconds, puts the key `<name>/<lease>` with `value`, and waits until no older key is
-    /// left under `<name>/`.
-    pub async fn enter(
+    /// Grants a lease of `ttl` seconds and puts the key `<name>/<lease>` with `value`. The turn is ours once no older key
+    /// is left under `<name>/`.
+    pub async fn join(
         session: &Session,
         name: &[u8],
         value: Bytes,
@@ -31,14 +33,35 @@ impl Contestant {
         let client = session.client.clone();
         let lease = client.lease().grant(ttl, 0).await?.id;
         let mut renewals = client.lease().keep_alive(lease);
-        let keeper = tokio::spawn(async move { while let Ok(Some(_)) = renewals.next().await {} });
+        let (keeps, kept) = watch::channel(());
+        let keeper = tokio::spawn(async move {
+            while let Ok(Some(_)) = renewals.next().await {}
+            drop(keeps);
+        });
         let key: Bytes = [name, format!("/{lease:x}").as_bytes()].concat().into();
         let put = pb::PutRequest { key: key.clone(), value, lease, ..Default::default() };
         let response = client.kv().put(put).await?;
         let create_revision = response.header.unwrap_or_default().revision;
-        let contestant = Contestant { client, lease, key, create_revision, keeper };
-        contestant.wait_for_older(&prefix(name)).await?;
-        Ok(contestant)
+        Ok(Contestant { client, lease, key, create_revision, keeper, kept })
+    }
+
+    /// Waits for our turn. Who gives up before it, by a signal or an error, takes the key away again: it would hold up
+    /// the others for as long as its lease lives.
+    pub async fn win(self, name: &[u8]) -> Outcome<Contestant> {
+        let prefix = prefix(name);
+        let outcome = tokio::select! {
+            turn = self.wait_for_older(&prefix) => turn,
+            () = interrupted() => Err(cancelled()),
+            () = self.lost() => Err(Failure::new(exit::ERROR, "mutex: session is expired")),
+        };
+        match outcome {
+            Ok(()) => Ok(self),
+            Err(failure) => {
+                // Why it gave up is what counts; the lease ends by itself.
+                let _ = self.leave().await;
+                Err(failure)
+            }
+        }
     }
 
     /// The key that was put.
@@ -49,6 +72,13 @@ impl Contestant {
     /// The revision the key was put at.
     pub fn revision(&self) -> i64 {
         self.create_revision
+    }
+
+    /// Ends when the lease is gone, or may be: the key does not protect anything any more.
+    pub async fn lost(&self) {
+        let mut kept = self.kept.clone();
+        // Nothing is ever sent: the channel ends with the keeper.
+        let _ = kept.changed().await;
     }
 
     /// Takes the key away and gives the lease back.
@@ -94,6 +124,11 @@ pub async fn interrupted() {
         _ = tokio::signal::ctrl_c() => {}
         () = terminate => {}
     }
+}
+
+/// How a contest that was left by a signal ends, in Go's words.
+pub fn cancelled() -> Failure {
+    Failure::new(exit::ERROR, "context canceled")
 }
 
 /// `<name>/`, under which the contestants' keys are.

@@ -1,9 +1,9 @@
 //! `elect`: campaign for a leadership of one's own making, or observe one.
 
-use super::contest::{Contestant, interrupted, prefix, wait_for_delete, winner};
+use super::contest::{Contestant, cancelled, interrupted, prefix, wait_for_delete, winner};
 use super::key::bytes;
 use crate::connect::Session;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, exit};
 use crate::print::Answer;
 use quorate_client::proto::etcdserverpb as pb;
 use quorate_client::proto::mvccpb::event::EventType;
@@ -45,13 +45,16 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
 
 async fn campaign(name: &[u8], proposal: OsString, session: &Session) -> Outcome {
     let elected = tokio::select! {
-        elected = Contestant::enter(session, name, bytes(proposal), SESSION_TTL) => elected?,
-        () = interrupted() => return Ok(()),
+        elected = Contestant::join(session, name, bytes(proposal), SESSION_TTL) => elected?,
+        () = interrupted() => return Err(cancelled()),
     };
+    let elected = elected.win(name).await?;
     let response = session.client.kv().get(elected.key().clone()).await?;
     session.printer.print(&Answer::Get { response, value_only: false })?;
-    interrupted().await;
-    elected.leave().await
+    tokio::select! {
+        () = interrupted() => elected.leave().await,
+        () = elected.lost() => Err(Failure::new(exit::ERROR, "elect: session expired")),
+    }
 }
 
 /// Prints the leader, and every change, as Go's client observes it: each message has one pair and no count.

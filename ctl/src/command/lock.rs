@@ -1,14 +1,15 @@
 //! `lock`: hold a lock until interrupted, or while a command runs.
 
-use super::contest::{Contestant, interrupted};
+use super::contest::{Contestant, cancelled, interrupted};
 use super::key::bytes;
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, exit};
+use crate::go::exit_text;
 use crate::print::Answer;
 use bytes::Bytes;
 use std::ffi::OsString;
 use std::io;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Holds a lock until interrupted, or while COMMAND runs
 ///
@@ -32,15 +33,16 @@ pub async fn run(args: Args, session: &Session) -> Outcome {
     };
     let name = bytes(name);
     let entered = tokio::select! {
-        entered = Contestant::enter(session, &name, Bytes::new(), args.ttl) => entered?,
-        () = interrupted() => return Ok(()),
+        entered = Contestant::join(session, &name, Bytes::new(), args.ttl) => entered?,
+        () = interrupted() => return Err(cancelled()),
     };
+    let entered = entered.win(&name).await?;
     let outcome = match words.next() {
         Some(program) => execute(&program, words.collect(), &entered).await,
         None => hold(session, &entered).await,
     };
-    entered.leave().await?;
-    outcome
+    let left = entered.leave().await;
+    outcome.and(left)
 }
 
 /// Prints the lock's key and waits for a signal.
@@ -50,26 +52,30 @@ async fn hold(session: &Session, entered: &Contestant) -> Outcome {
         return Err(Failure::new(exit::ERROR, "lock lost on init"));
     }
     session.printer.print(&Answer::Get { response, value_only: false })?;
-    interrupted().await;
-    Ok(())
+    tokio::select! {
+        () = interrupted() => Ok(()),
+        () = entered.lost() => Err(Failure::new(exit::ERROR, "session expired")),
+    }
 }
 
 async fn execute(program: &OsString, arguments: Vec<OsString>, entered: &Contestant) -> Outcome {
     let mut command = Command::new(program);
     command
         .args(arguments)
+        // As with etcdctl: what a script gets on its standard input is not for this command.
+        .stdin(Stdio::null())
         .env("ETCD_LOCK_KEY", String::from_utf8_lossy(entered.key()).as_ref())
         .env("ETCD_LOCK_REV", entered.revision().to_string());
     let status = tokio::task::spawn_blocking(move || command.status()).await;
     match status {
-        Ok(Ok(status)) => match status.code() {
-            Some(0) => Ok(()),
-            Some(code) => {
-                let code8 = u8::try_from(code).unwrap_or(exit::ERROR);
-                Err(Failure::new(code8, format!("exit status {code}")))
-            }
-            None => Err(Failure::new(exit::ERROR, format!("{status}"))),
-        },
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => {
+            let code = status.code().map_or(exit::SIGNALED, |code| {
+                // Codes of other systems may be larger.
+                u8::try_from(code).unwrap_or(exit::ERROR)
+            });
+            Err(Failure::new(code, exit_text(status)))
+        }
         Ok(Err(error)) => Err(Failure::new(exit::ERROR, exec_text(program, &error))),
         Err(error) => Err(Failure::new(exit::ERROR, error.to_string())),
     }

@@ -9,7 +9,7 @@ use super::txn_input::split_words;
 use crate::cli::{Command, Complaint, parse_line};
 use crate::connect::Session;
 use crate::failure::{Failure, Outcome, error_text, exit};
-use crate::go::quote;
+use crate::go::{exit_text, quote};
 use crate::print::Answer;
 use crate::terminal::{complain, read_line};
 use quorate_client::proto::etcdserverpb::WatchResponse;
@@ -74,19 +74,13 @@ fn plan(args: Args, arguments: &[OsString]) -> Outcome<(WatchOptions, Vec<OsStri
         Some(after) => words.split_off(words.len().saturating_sub(after)),
         None => Vec::new(),
     };
-    let environment = ["ETCDCTL_WATCH_KEY", "QUORATECTL_WATCH_KEY"];
-    let key_variable = environment.iter().find_map(|name| set_variable(name));
-    if let Some(key) = key_variable {
+    if let Some(key) = variable(KEY_VARIABLES) {
         if !words.is_empty() {
             let text = "bad number of arguments (found conflicting environment key)";
             return Err(Failure::bad_args(text));
         }
         words.push(key);
-        words.extend(
-            ["ETCDCTL_WATCH_RANGE_END", "QUORATECTL_WATCH_RANGE_END"]
-                .iter()
-                .find_map(|name| set_variable(name)),
-        );
+        words.extend(variable(RANGE_END_VARIABLES));
     }
     let mut words = words.into_iter();
     // More words than two are passed over, as etcdctl does.
@@ -109,8 +103,12 @@ fn plan(args: Args, arguments: &[OsString]) -> Outcome<(WatchOptions, Vec<OsStri
     Ok((options, command))
 }
 
-fn set_variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
+const KEY_VARIABLES: [&str; 2] = ["ETCDCTL_WATCH_KEY", "QUORATECTL_WATCH_KEY"];
+const RANGE_END_VARIABLES: [&str; 2] = ["ETCDCTL_WATCH_RANGE_END", "QUORATECTL_WATCH_RANGE_END"];
+
+/// The first of these that says something.
+fn variable(names: [&str; 2]) -> Option<OsString> {
+    names.iter().find_map(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
 }
 
 /// Prints message after message; `opened` learns of each new stream's handle for progress requests.
@@ -166,6 +164,8 @@ async fn execute(command: &[OsString], revision: i64, event: &Event) -> Outcome 
     let mut process = std::process::Command::new(program);
     process
         .args(arguments)
+        // The lines of standard input are for us.
+        .stdin(std::process::Stdio::null())
         .env("ETCD_WATCH_REVISION", revision.to_string())
         .env("ETCD_WATCH_EVENT_TYPE", quote(kind.as_bytes()))
         .env("ETCD_WATCH_KEY", quote(&kv.key))
@@ -179,10 +179,7 @@ async fn execute(command: &[OsString], revision: i64, event: &Event) -> Outcome 
     };
     match status {
         Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => match status.code() {
-            Some(code) => failed(format!("exit status {code}")),
-            None => failed(status.to_string()),
-        },
+        Ok(Ok(status)) => failed(exit_text(status)),
         Ok(Err(error)) => failed(exec_text(program, &error)),
         Err(error) => failed(error.to_string()),
     }
@@ -210,14 +207,14 @@ async fn interactive(session: &Session) -> Outcome {
             let text = "error reading watch request line: EOF";
             return Err(Failure::new(exit::INVALID_INPUT, text));
         };
-        let words = split_words(&line);
+        let (text, words) = (line.trim_end_matches('\n'), split_words(&line));
         match words.first().and_then(|word| word.to_str()) {
             Some("progress") => {
                 is_wanted.set(handles.borrow().len() < started);
                 handles.borrow_mut().retain(Progress::request);
             }
             Some("watch") => {
-                let Some((options, command)) = line_plan(&words, session)? else { continue };
+                let Some((options, command)) = line_plan(text, &words, session)? else { continue };
                 started += 1;
                 let (handles, is_wanted) = (handles.clone(), is_wanted.clone());
                 watches.push(async move {
@@ -231,30 +228,30 @@ async fn interactive(session: &Session) -> Outcome {
                     print_all(&mut watcher, session, &command, opened).await
                 });
             }
-            _ => {
-                let word = words.first().map(super::key::text).unwrap_or_default();
-                complain(format!("Invalid command {word} (only support watch)"));
+            _ if words.is_empty() => {
+                complain(format!("Invalid command: {text} (watch and progress supported)"));
             }
+            _ => complain(format!("Invalid command {text} (only support watch)")),
         }
     }
 }
 
 /// The plan of an interactive line. A line without sense is only remarked upon; a flag without sense ends the program.
 fn line_plan(
+    line: &str,
     words: &[OsString],
     session: &Session,
 ) -> Outcome<Option<(WatchOptions, Vec<OsString>)>> {
-    if words.len() < 2 {
-        complain("Invalid command watch (command type or key is not provided)");
+    if words.len() < 2 && variable(KEY_VARIABLES).is_none() {
+        complain(format!("Invalid command {line} (command type or key is not provided)"));
         return Ok(None);
     }
     match parse_line(session.program, words) {
         Ok(Command::Watch(args)) => match plan(args, words) {
             Ok(plan) => return Ok(Some(plan)),
-            Err(failure) => {
-                let line: Vec<String> = words.iter().map(super::key::text).collect();
-                complain(format!("Invalid command {} ({})", line.join(" "), failure.text));
-            }
+            // A number of words without sense is not remarked upon, but the end.
+            Err(failure) if failure.code == exit::BAD_ARGS => return Err(failure),
+            Err(failure) => complain(format!("Invalid command {line} ({})", failure.text)),
         },
         Ok(_) => {}
         Err(Complaint::Error { text, .. }) => return Err(Failure::bad_args(text)),

@@ -20,10 +20,16 @@ pub fn program(version: &str, name: &str) -> PathBuf {
     path
 }
 
+/// A tool with more time than its five seconds: the machine may be busy.
+pub fn tool(version: &str, name: &str) -> Command {
+    let mut command = Command::new(program(version, name));
+    command.env("ETCDCTL_COMMAND_TIMEOUT", "60s").env("ETCDCTL_DIAL_TIMEOUT", "30s");
+    command
+}
+
 /// Runs a tool to its end and returns its standard output; panics with its standard error where it fails.
 pub fn run(version: &str, name: &str, args: &[&str]) -> String {
-    let output =
-        Command::new(program(version, name)).args(args).env("ETCD_VERIFY", "all").output().unwrap();
+    let output = tool(version, name).args(args).env("ETCD_VERIFY", "all").output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name} {args:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
@@ -98,7 +104,7 @@ impl Etcd {
     /// Runs `etcdctl` and says whether it succeeded.
     #[allow(dead_code, reason = "not every test binary expects failures")]
     pub fn try_ctl(&self, args: &[&str]) -> bool {
-        let mut command = Command::new(program(self.version, "etcdctl"));
+        let mut command = tool(self.version, "etcdctl");
         command.args(["--endpoints", &self.client_url]).args(args);
         command.output().unwrap().status.success()
     }

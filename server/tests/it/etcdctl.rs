@@ -27,6 +27,8 @@ pub fn run(program: &Path, endpoints: &str, line: &Line) -> (i32, String, String
     command
         .env_clear()
         .env("ETCDCTL_API", "3")
+        // The machine may be busy.
+        .env("ETCDCTL_COMMAND_TIMEOUT", "60s")
         .arg(format!("--endpoints={endpoints}"))
         .args(&line.args);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -330,7 +330,8 @@ async fn streams_that_want_a_leader_end_without_one() {
 /// Runs etcdctl until `wanted` stands in what it prints.
 fn etcdctl(endpoints: &str, args: &[&str]) -> Child {
     let mut command = Command::new(reference(Version::V3_7_1, "etcdctl"));
-    command.env_clear().arg(format!("--endpoints={endpoints}")).args(args);
+    command.env_clear().env("ETCDCTL_COMMAND_TIMEOUT", "60s");
+    command.arg(format!("--endpoints={endpoints}")).args(args);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

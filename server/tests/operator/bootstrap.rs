@@ -113,7 +113,7 @@ async fn members_meet_over_tls() {
         let service = Cluster::start_tls(&plan, &pki).unwrap();
         let endpoints = service.client_urls().join(",");
         let etcdctl = std::process::Command::new(reference(Version::V3_7_1, "etcdctl"))
-            .arg(format!("--endpoints={endpoints}"))
+            .args([format!("--endpoints={endpoints}"), "--command-timeout=60s".to_owned()])
             .args(pair.client_flags(&pki))
             .args(["put", "/_etcd/registry/tok/_config/size", "2"])
             .output()
