@@ -122,8 +122,12 @@ func authRights(s *suite) string {
 	if denied, isOpen := <-alice.Watch(s.ctx, "secret"); isOpen {
 		refused(denied.Err())
 	}
-	watch := alice.Watch(s.ctx, "au/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
-	next(s, watch)
+	var watch clientv3.WatchChan
+	s.until("a watch is open", func() bool {
+		watch = alice.Watch(s.ctx, "au/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+		created, isOpen := <-watch
+		return isOpen && created.Created
+	})
 	got(root.Put(s.ctx, "au/b", "2"))
 	want("an event", len(s.events(watch, 1)), 1)
 	return strings.Join(texts, "; ")
