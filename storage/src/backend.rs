@@ -16,7 +16,9 @@ use super::generation::{self, Generation, GenerationFiles};
 use super::layer::{Finding, Layer};
 use super::rewrite::CatchUp;
 use super::view::PinnedView;
-use super::{AppliedMark, BackendOptions, Batch, EngineError, Keyspace, StorageError, View, mark};
+use super::{
+    AppliedMark, BackendOptions, Batch, EngineError, Keyspace, StorageError, SyncedLog, View, mark,
+};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -77,6 +79,7 @@ pub(super) struct Shared {
     pub(super) path: PathBuf,
     pub(super) options: BackendOptions,
     applied_at_open: Option<AppliedMark>,
+    pub(super) synced_log: Arc<SyncedLog>,
     pub(super) layers: ArcSwap<Layers>,
     /// One defragmentation or replacement at a time.
     pub(super) is_rewriting: Mutex<bool>,
@@ -126,6 +129,7 @@ impl Backend {
         let failed = |error| StorageError::engine("open", path, error);
         let engine = generation.engine.latest().map_err(failed)?;
         let applied = mark::read(&*engine).map_err(failed)?;
+        let synced_log = Arc::new(SyncedLog::open(&*engine).map_err(failed)?);
         let sizes = generation.engine.sizes();
         let layers = Layers {
             newest: Arc::default(),
@@ -151,6 +155,7 @@ impl Backend {
             durable: watch::Sender::new(applied.clone()),
             fatal: watch::Sender::new(None),
             applied_at_open: applied,
+            synced_log,
             poison: OnceLock::new(),
             is_closed: AtomicBool::new(false),
             total_bytes: AtomicU64::new(sizes.total),
@@ -305,6 +310,11 @@ impl Backend {
             total_bytes: self.shared.total_bytes.load(Ordering::Relaxed),
             in_use_bytes: self.shared.in_use_bytes.load(Ordering::Relaxed),
         }
+    }
+
+    /// How far the write-ahead log is known to be on disk: noted here, by whoever writes it, with every flush.
+    pub fn synced_log(&self) -> Arc<SyncedLog> {
+        self.shared.synced_log.clone()
     }
 
     /// The directory of the state.

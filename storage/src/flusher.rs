@@ -97,7 +97,7 @@ fn flush_once(shared: &Shared) -> Result<(), StorageError> {
     let (frozen, mark, n_batches) = freeze(shared);
     let mut changes = frozen.changes();
     if let Some(mark) = &mark {
-        mark::insert(&mut changes, mark);
+        mark::insert(&mut changes, mark, shared.synced_log.change());
     }
     let start = Instant::now();
     current.generation.engine.commit(&changes, Durability::Synced).map_err(failed)?;

@@ -24,6 +24,7 @@ mod redb_engine;
 mod rewrite;
 mod sled_engine;
 mod sled_item;
+mod synced_log;
 #[cfg(test)]
 mod tests;
 mod undo;
@@ -40,4 +41,5 @@ pub use keyspace::Keyspace;
 pub use mark::PRIVATE_META_PREFIX;
 pub use options::{BackendOptions, CommitObserver, EngineKind, SyncPolicy};
 pub use rewrite::{DefragmentReport, Replacement};
+pub use synced_log::{LogPlace, SyncedLog};
 pub use view::View;

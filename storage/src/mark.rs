@@ -42,10 +42,11 @@ pub(super) fn read(view: &dyn EngineView) -> Result<Option<AppliedMark>, EngineE
     Ok(Some(AppliedMark { term, index, leader_member_id }))
 }
 
-/// Puts the rows of a mark in their places among sorted changes.
-pub(super) fn insert(changes: &mut Vec<Change>, mark: &AppliedMark) {
+/// Puts the rows of a mark, and what else the backend notes, in their places among sorted changes.
+pub(super) fn insert(changes: &mut Vec<Change>, mark: &AppliedMark, noted: Option<Change>) {
     changes.retain(|change| change.keyspace != Keyspace::Meta || !is_mark_key(&change.key));
     changes.extend(self::changes(mark));
+    changes.extend(noted);
     let start = changes.partition_point(|change| change.keyspace < Keyspace::Meta);
     changes[start..].sort_by(|a, b| a.key.cmp(&b.key));
 }

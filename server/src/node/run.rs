@@ -24,6 +24,7 @@ use crate::metrics::{Metrics, RequestKind};
 use crate::mvcc::watch::WatchThreads;
 use crate::raft::grpc::{GrpcTransport, Identity, peer_service};
 use crate::raft::{Fatal, Raft, RaftConfig, Surroundings};
+use crate::storage::SyncedLog;
 use crate::tasks::{
     AutoCompaction, COMPACTION_QUEUE, CompactorOptions, CorruptionCheck, Inconsistent,
     publish_attributes, spawn_compactor,
@@ -221,7 +222,8 @@ async fn start(
     let dialer = Arc::new(tls.dialer());
     let transport = GrpcTransport::new(identity, dialer, config.heartbeat, config.election);
     transport.hear_round_trips(round_trips(&metrics));
-    let surroundings = surroundings(&config, transport.clone(), &cluster, &metrics);
+    let surroundings =
+        surroundings(&config, transport.clone(), &cluster, &metrics, backend.synced_log());
     let watch_threads = WatchKeeper::start(&state).context("failed to start watches")?;
     let raft = Raft::start(raft_config(&config, &data_dir), applier, surroundings).await;
     let raft = raft.context("failed to start raft")?;
@@ -258,6 +260,7 @@ fn surroundings(
     transport: GrpcTransport,
     cluster: &Arc<ClusterState>,
     metrics: &Metrics,
+    synced_log: Arc<SyncedLog>,
 ) -> Surroundings {
     let removed = cluster.clone();
     let observer = MetricsObserver { metrics: metrics.clone(), heartbeat: config.heartbeat };
@@ -266,6 +269,7 @@ fn surroundings(
         disk: Arc::new(OsDisk),
         observer: Arc::new(observer),
         is_removed: Arc::new(move |id| removed.is_removed(id)),
+        synced_log,
     }
 }
 

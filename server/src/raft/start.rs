@@ -22,7 +22,7 @@ use super::handle::{Raft, Shared};
 use super::inbound::{Inbound, IsRemoved, remove_left_overs};
 use super::leader::{Heard, LeaderInfo, LeaderWatch, Role};
 use super::leading::{Leading, Refusal};
-use super::log::{self, LogIdentity, LogStore, Opened};
+use super::log::{self, LogIdentity, LogStore, LogSurroundings, Opened};
 use super::machine::Machine;
 use super::membership::Membership;
 use super::network::Network;
@@ -31,6 +31,7 @@ use super::read;
 use super::relay::{Relay, RelayAnswers, RelayItem};
 use super::transport::{PeerError, SharedTransport};
 use super::waiters::{Notice, RequestIds, Waiters};
+use crate::storage::SyncedLog;
 
 /// What a member needs of its surroundings.
 pub struct Surroundings {
@@ -42,6 +43,8 @@ pub struct Surroundings {
     pub observer: Arc<dyn Observer>,
     /// Tells whether a member has been removed, so that it can be told.
     pub is_removed: IsRemoved,
+    /// How far the log was on disk when the state was last, and where that is noted.
+    pub synced_log: Arc<SyncedLog>,
 }
 
 impl<O: Send + 'static> Raft<O> {
@@ -60,7 +63,7 @@ impl<O: Send + 'static> Raft<O> {
         let addresses = Arc::new(Addresses::new(surroundings.transport.clone()));
         let founded = found(&config, machine, &surroundings, &addresses).await?;
         let Founded { core, log, progress, waiters, removed, threads } = founded;
-        let Surroundings { transport, disk, observer, is_removed } = surroundings;
+        let Surroundings { transport, disk, observer, is_removed, .. } = surroundings;
         if !config.initial_election_tick_advance {
             let (core, election) = (core.clone(), config.election);
             tokio::spawn(async move {
@@ -129,8 +132,8 @@ async fn found<M: Machine>(
     surroundings: &Surroundings,
     addresses: &Arc<Addresses>,
 ) -> Result<Founded<M::Outcome>, Fatal> {
-    let Surroundings { transport, disk, observer, .. } = surroundings;
-    let opened = open_log(config, &machine, addresses, disk, observer).await?;
+    let Surroundings { transport, observer, .. } = surroundings;
+    let opened = open_log(config, &machine, addresses, surroundings).await?;
     let Opened { store: log, thread: writer_thread, applied, newest } = opened;
     addresses.applied(&applied.membership.membership);
     addresses.seen(&newest);
@@ -158,8 +161,7 @@ async fn open_log<M: Machine>(
     config: &RaftConfig,
     machine: &M,
     addresses: &Arc<Addresses>,
-    disk: &Arc<dyn Disk>,
-    observer: &Arc<dyn Observer>,
+    surroundings: &Surroundings,
 ) -> Result<Opened, Fatal> {
     let identity = LogIdentity {
         dir: config.wal_dir.clone(),
@@ -170,10 +172,15 @@ async fn open_log<M: Machine>(
         is_sync_off: config.unsafe_no_fsync,
         options: Options::default(),
     };
-    let (disk, observer, applied) = (disk.clone(), observer.clone(), machine.applied());
+    let applied = machine.applied();
     let addresses = addresses.clone();
-    let seen = Arc::new(move |membership: &Membership| addresses.seen(membership));
-    let open = move || log::open(disk, &identity, applied, seen, observer);
+    let around = LogSurroundings {
+        disk: surroundings.disk.clone(),
+        seen: Arc::new(move |membership: &Membership| addresses.seen(membership)),
+        observer: surroundings.observer.clone(),
+        synced: surroundings.synced_log.clone(),
+    };
+    let open = move || log::open(&identity, applied, around);
     tokio::task::spawn_blocking(open).await.map_err(Fatal::new)?
 }
 

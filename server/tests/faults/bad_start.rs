@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -37,6 +39,13 @@ impl Lone {
         ];
         let flags = flags.map(|(flag, value)| format!("--{flag}={value}")).into();
         Lone { folder, flags }
+    }
+
+    /// Where clients are served.
+    fn client(&self) -> &str {
+        let flag =
+            self.flags.iter().find_map(|flag| flag.strip_prefix("--listen-client-urls=http://"));
+        flag.unwrap()
     }
 
     fn data(&self) -> PathBuf {
@@ -247,8 +256,8 @@ fn empty_wal_dir() {
     first_file(&log, "wal");
 }
 
-/// A log of the same member that is older than its state, as from a copy of the disk: raft breaks off, and the member
-/// ends instead of standing there without an answer for anybody.
+/// A log of the same member that is older than its state, as from a copy of the disk or after a loss of its end: what it
+/// had on disk is missing, so the member refuses to vote and answer without it.
 #[test]
 fn older_log() {
     let lone = Lone::new();
@@ -268,7 +277,42 @@ fn older_log() {
     starts(2);
     fs::remove_dir_all(&log).unwrap();
     fs::rename(&older, &log).unwrap();
-    lone.fails(&[], &["raft broke off", "add it again"]);
+    lone.is_refused(&[], &["has lost its end", "add it again"]);
+}
+
+/// A sector in the middle of the log that reads as zeros looks like a write that a crash has torn. The entries behind it
+/// were acknowledged: the member refuses to go on without them.
+#[test]
+fn zeroed_sector() {
+    let lone = Lone::new();
+    let mut process = lone.process(&[]);
+    process.start().unwrap();
+    process.wait_ready(READY_MAX).unwrap();
+    for _ in 0..100 {
+        put_by_json(lone.client());
+    }
+    // Long enough for the state to have been flushed after the last of them.
+    std::thread::sleep(Duration::from_secs(1));
+    process.kill().unwrap();
+    fs::remove_file(&process.log).unwrap();
+    let log =
+        fs::read_dir(lone.data().join("member/wal")).unwrap().map(|file| file.unwrap().path());
+    let log = log.filter(|path| path.extension().is_some_and(|kind| kind == "wal")).min().unwrap();
+    let used = fs::read(&log).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&log).unwrap();
+    file.write_all_at(&[0; 512], (used / 2 / 512 * 512) as u64).unwrap();
+    lone.is_refused(&[], &["add it again"]);
+}
+
+/// One put, over the JSON gateway.
+fn put_by_json(address: &str) {
+    let body = format!(r#"{{"key":"Zm9v","value":"{}"}}"#, "YmFy".repeat(50));
+    let mut line = TcpStream::connect(address).unwrap();
+    let head = format!("Host: {address}\r\nConnection: close\r\nContent-Length: {}", body.len());
+    write!(line, "POST /v3/kv/put HTTP/1.1\r\n{head}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    line.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 /// A directory that a running member holds.

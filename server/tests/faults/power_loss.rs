@@ -71,6 +71,7 @@ impl Member {
         let (compactions, _) = std::sync::mpsc::sync_channel(COMPACTION_QUEUE);
         let clock = SystemClock::shared();
         let auth = Arc::new(AuthStore::new(clock.clone(), std::time::Duration::from_secs(300)));
+        let synced_log = backend.synced_log();
         let applier = Applier::open(backend, cluster, auth, clock, compactions);
         let applier = applier.map_err(|error| error.to_string())?;
         let state = applier.state().clone();
@@ -100,6 +101,7 @@ impl Member {
             disk: Arc::new(disk.clone()),
             observer: Arc::new(NoObserver),
             is_removed: Arc::new(|_| false),
+            synced_log,
         };
         let raft =
             Raft::start(config, applier, surroundings).await.map_err(|error| error.to_string())?;

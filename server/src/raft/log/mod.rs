@@ -12,5 +12,5 @@ mod tests;
 mod view;
 mod writer;
 
-pub(super) use open::{LogIdentity, Opened, open};
+pub(super) use open::{LogIdentity, LogSurroundings, Opened, open};
 pub(super) use store::LogStore;

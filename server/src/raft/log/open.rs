@@ -20,6 +20,7 @@ use crate::raft::core::{LeaderId, LogId, ORIGIN, Vote, log_id, mark};
 use crate::raft::error::Fatal;
 use crate::raft::machine::AppliedState;
 use crate::raft::membership::{Membership, StoredMembership};
+use crate::storage::{LogPlace, SyncedLog};
 
 /// Entries read in one go while memberships are looked for.
 const SCAN: usize = 256;
@@ -38,6 +39,16 @@ pub(in crate::raft) struct LogIdentity {
     pub(in crate::raft) options: Options,
 }
 
+/// What a log needs of its surroundings.
+pub(in crate::raft) struct LogSurroundings {
+    pub(in crate::raft) disk: Arc<dyn Disk>,
+    /// Hears of memberships in appended entries.
+    pub(in crate::raft) seen: MembershipSeen,
+    pub(in crate::raft) observer: Arc<dyn Observer>,
+    /// How far the log was on disk when the state was last, and where that is noted.
+    pub(in crate::raft) synced: Arc<SyncedLog>,
+}
+
 /// A log that is ready, and what it says of the state.
 pub(in crate::raft) struct Opened {
     pub(in crate::raft) store: LogStore,
@@ -54,12 +65,11 @@ pub(in crate::raft) struct Opened {
 /// # Errors
 /// The log is another member's, damaged, or does not reach back to what the machine has applied.
 pub(in crate::raft) fn open(
-    disk: Arc<dyn Disk>,
     identity: &LogIdentity,
     applied: Option<AppliedState>,
-    seen: MembershipSeen,
-    observer: Arc<dyn Observer>,
+    around: LogSurroundings,
 ) -> Result<Opened, Fatal> {
+    let LogSurroundings { disk, seen, observer, synced } = around;
     let (writer, replay) =
         Writer::open(disk, &identity.dir, identity.options).map_err(|error| unreadable(&error))?;
     check_identity(&replay, identity)?;
@@ -74,6 +84,7 @@ pub(in crate::raft) fn open(
     let (purged, found) = boot.cut_and_scan(identity.catchup_entries)?;
     let last = boot.last(purged)?;
     boot.refuse_strange_state(purged, last, identity)?;
+    boot.refuse_lost_end(last, synced.at_open(), identity)?;
     if applied.membership.membership.members.is_empty() {
         applied.membership = found.at_applied.clone();
     }
@@ -90,6 +101,7 @@ pub(in crate::raft) fn open(
         segments_kept: identity.segments_kept,
         is_sync_off: identity.is_sync_off,
         observer,
+        synced,
         fatal: watch::Sender::new(None),
     })?;
     let place = Arc::new(Place::new(identity.member_id, &newest));
@@ -252,6 +264,34 @@ impl Boot {
             applied.leader_member_id,
             logged.term,
             logged.leader_member_id,
+        )))
+    }
+
+    /// What was on disk stays there: a log that ends before what it was known to hold has lost entries that others count
+    /// on. Without them this member would vote and answer as if it had never seen them.
+    fn refuse_lost_end(
+        &self,
+        last: LogId,
+        synced: Option<LogPlace>,
+        identity: &LogIdentity,
+    ) -> Result<(), Fatal> {
+        let Some(synced) = synced else { return Ok(()) };
+        let place = |term, index| LogPlace { term, index };
+        let recorded =
+            self.replay.snapshots.iter().map(|record| place(record.term(), record.index()));
+        let end = recorded.fold(place(last.leader_id.term, last.index), LogPlace::max);
+        if end >= synced {
+            return Ok(());
+        }
+        Err(Fatal::new(format_args!(
+            "the write-ahead log in {} has lost its end: it was on disk up to entry {} of term {}, and ends with entry {} \
+             of term {}. Put back what is missing of it, or remove this member from the cluster and add it again with an \
+             empty directory; a cluster of one is restored from a snapshot.",
+            identity.dir.display(),
+            synced.index,
+            synced.term,
+            end.index,
+            end.term,
         )))
     }
 

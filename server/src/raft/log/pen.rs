@@ -16,6 +16,7 @@ use super::writer::Op;
 use crate::raft::config::Observer;
 use crate::raft::core::TypeConfig;
 use crate::raft::error::Fatal;
+use crate::storage::{LogPlace, SyncedLog};
 
 /// Buffered bytes after which frames are handed to the operating system in the middle of a group.
 const BUFFER_MAX: usize = 4 << 20;
@@ -30,6 +31,8 @@ pub(super) struct Pen {
     pub(super) segments_kept: usize,
     pub(super) is_sync_off: bool,
     pub(super) observer: Arc<dyn Observer>,
+    /// Told what is on disk.
+    pub(super) synced: Arc<SyncedLog>,
     /// Set with the first error; nothing is written after it.
     pub(super) fatal: watch::Sender<Option<Fatal>>,
 }
@@ -53,6 +56,8 @@ struct Run {
 #[derive(Default)]
 struct Group {
     runs: Vec<Run>,
+    /// The last entry written.
+    last: Option<LogPlace>,
     appended: Vec<IOFlushed<TypeConfig>>,
     voted: Vec<oneshot::Sender<Result<(), Fatal>>>,
     purge_below: u64,
@@ -111,6 +116,9 @@ impl Pen {
         }
         let took = self.writer.sync().map_err(Fatal::new)?;
         self.observer.wal_synced(took);
+        if let Some(last) = group.last {
+            self.synced.reach(last);
+        }
         if took > SYNC_SLOW {
             tracing::warn!(took = ?took, "slow fdatasync");
         }
@@ -128,6 +136,8 @@ impl Pen {
                 let mut places = Vec::with_capacity(entries.len());
                 let first_index = entries.first().map_or(0, |entry| entry.log_id.index);
                 for entry in &entries {
+                    let (term, index) = (entry.log_id.leader_id.term, entry.log_id.index);
+                    group.last = Some(LogPlace { term, index });
                     let encoded = Encoded::of(entry);
                     places.push(self.writer.append(&encoded.parts(&entry.log_id)));
                 }

@@ -18,6 +18,7 @@ use super::machine::{State, TestDisk, TestMachine, put};
 use super::memory_net::{MemoryNet, MemoryTransport};
 use crate::cluster::{ConfChangeContext, Member};
 use crate::raft::*;
+use crate::storage::SyncedLog;
 use crate::types::MemberId;
 
 /// Counts syncs.
@@ -42,6 +43,7 @@ pub struct Node {
     pub raft: Option<Raft<u64>>,
     /// Its syncs.
     pub syncs: Arc<Syncs>,
+    synced_log: Arc<SyncedLog>,
 }
 
 /// The cluster.
@@ -157,6 +159,7 @@ impl Cluster {
             live: Arc::default(),
             raft: None,
             syncs: Arc::default(),
+            synced_log: Arc::default(),
         };
         self.nodes.insert(id, node);
     }
@@ -180,6 +183,8 @@ impl Cluster {
             unsafe_no_fsync: false,
         };
         (self.settings)(&mut config);
+        // What one start saw on disk, the next must find.
+        node.synced_log = Arc::new(SyncedLog::since(node.synced_log.last()));
         let machine = TestMachine::new(node.disk.clone(), node.live.clone(), self.flush_every);
         let removed = self.removed.clone();
         let surroundings = Surroundings {
@@ -187,6 +192,7 @@ impl Cluster {
             disk: self.log_disk.clone(),
             observer: node.syncs.clone(),
             is_removed: Arc::new(move |id| removed.lock().contains(&id)),
+            synced_log: node.synced_log.clone(),
         };
         let raft = Raft::start(config, machine, surroundings).await.unwrap();
         self.net.plug(id, Some(raft.peer_handler()));

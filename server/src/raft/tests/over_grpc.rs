@@ -64,6 +64,7 @@ async fn run(id: MemberId, listener: TcpListener, dir: tempfile::TempDir, disk: 
         disk: Arc::new(OsDisk),
         observer: Arc::new(NoObserver),
         is_removed: Arc::new(|id| id == 666),
+        synced_log: Arc::default(),
     };
     let raft = Raft::start(config, machine, surroundings).await.unwrap();
     let identity = Identity { cluster_id: 77, member_id: id };
