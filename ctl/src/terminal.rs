@@ -6,12 +6,16 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 /// Exit code of a process ended by SIGPIPE, as a shell shows it.
 const EXIT_PIPE: i32 = 141;
 
-/// Writes bytes to stdout at once. A reader that has gone ends the program, as SIGPIPE does for etcdctl.
+/// Writes bytes to stdout at once. A reader that has gone ends the program, as SIGPIPE does for etcdctl; so does a full
+/// disk, of which a script that keeps the output has to hear.
 pub fn print_bytes(bytes: &[u8]) {
     let mut stdout = io::stdout().lock();
-    if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
+    let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) else { return };
+    if error.kind() == io::ErrorKind::BrokenPipe {
         std::process::exit(EXIT_PIPE);
     }
+    complain(format!("Error: write to standard output: {error}"));
+    std::process::exit(exit::IO.into());
 }
 
 /// Writes a line to stdout.

@@ -72,6 +72,17 @@ fn pages_and_scripts_are_generated() {
     assert!(!says(&["--help"]).contains("generate"));
 }
 
+/// Output that cannot be written is an error: who keeps it in a file has to hear of a full disk.
+#[test]
+fn a_full_disk_is_told() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_quoratectl")).arg("version").stdout(full).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(6));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"), "{output:?}");
+}
+
 /// Nothing of a progress bar reaches a pipe.
 #[test]
 fn pipes_see_no_progress() {

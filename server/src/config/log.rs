@@ -107,7 +107,8 @@ fn outputs(text: &str) -> Result<Vec<LogOutput>, ConfigError> {
 }
 
 fn rotation(outputs: &[LogOutput], json: &str) -> Result<Rotation, ConfigError> {
-    if !matches!(outputs, [LogOutput::File(_)]) {
+    let files = outputs.iter().filter(|output| matches!(output, LogOutput::File(_))).count();
+    if files > 1 || (files == 0 && outputs.len() == 1) {
         let text =
             "--log-outputs requires a single file path when --log-rotate-config-json is defined";
         return Err(ConfigError::Contradiction(text.to_owned()));
@@ -149,7 +150,7 @@ mod tests {
         assert_eq!(log(&["--logger=capnslog"]).unwrap_err().exit_code(), 1);
     }
 
-    /// Rotation needs one file and a config of etcd's shape.
+    /// Rotation needs one file, among other outputs or alone, and a config of etcd's shape.
     #[test]
     fn rotations() {
         let json = "--log-rotation-config-json={\"maxsize\": 1, \"maxbackups\": 2}";
@@ -160,6 +161,9 @@ mod tests {
             (1 << 20, 2, None)
         );
         assert!(log(&["--enable-log-rotation"]).is_err());
+        let with = |outputs: &str| log(&["--enable-log-rotation", outputs, json]);
+        assert!(with("--log-outputs=stderr,/x/log").unwrap().rotation.is_some());
+        assert!(with("--log-outputs=/x/log,/y/log").is_err());
         let wrong = "--log-rotation-config-json={\"maxsize\": \"x\"}";
         assert!(log(&["--enable-log-rotation", "--log-outputs=/x/log", wrong]).is_err());
     }
