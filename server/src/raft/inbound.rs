@@ -6,19 +6,21 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use openraft::raft::StreamAppendResult;
+use openraft::raft::{StreamAppendError, StreamAppendResult};
 use quorate_etcd_files::disk::{Disk, File};
 use quorate_proto::quoratepb as pb;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::apply::Image;
+use super::acknowledged::Claimed;
+use super::apply::{Image, Progress};
 use super::config::{Observer, PROPOSALS_MAX};
 use super::core::Core;
 use super::core::{
     CoreSnapshot, CoreSnapshotMeta, Setback, SetbackSink, SubmissionResponder, TypeConfig,
     core_stored_membership,
 };
+use super::error::Fatal;
 use super::leader::Heard;
 use super::leading::{Leading, Refusal};
 use super::machine::Command;
@@ -43,6 +45,8 @@ pub(super) struct Inbound {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) snap_dir: PathBuf,
     pub(super) observer: Arc<dyn Observer>,
+    /// Where is told that this member must end.
+    pub(super) progress: Arc<Progress>,
 }
 
 fn stopped() -> PeerError {
@@ -59,9 +63,11 @@ impl PeerHandler for Inbound {
         from: MemberId,
         requests: BoxStream<'static, pb::AppendRequest>,
     ) -> Answers<pb::AppendResponse> {
-        let heard = self.heard.clone();
+        let (heard, claimed) = (self.heard.clone(), Claimed::default());
+        let (progress, claims) = (self.progress.clone(), claimed.clone());
         let requests = requests.scan((), move |(), request| {
             heard.note(from);
+            claims.note(&request);
             let request = wire::append_from(request);
             if let Err(reason) = &request {
                 // Ends the stream; the leader sends again, and if it was damage it is seen again.
@@ -70,9 +76,15 @@ impl PeerHandler for Inbound {
             std::future::ready(request.ok())
         });
         let answers = self.core.stream_append(requests);
-        let answer = |result: Result<StreamAppendResult<TypeConfig>, _>| match result {
-            Ok(result) => Ok(wire::appended_to(&result)),
-            Err(_) => Err(stopped()),
+        let answer = move |result: Result<StreamAppendResult<TypeConfig>, _>| {
+            let result = result.map_err(|_| stopped())?;
+            if let Err(StreamAppendError::Conflict(conflict)) = &result
+                && let Some(reason) = claimed.lost(conflict)
+            {
+                progress.fail(&Fatal::new(&reason));
+                return Err(PeerError::Refused(reason));
+            }
+            Ok(wire::appended_to(&result))
         };
         answers.map(answer).boxed()
     }

@@ -3,6 +3,7 @@
 //! openraft is named only in this room. Reading order: [`Raft`] (the handle that `api`, `tasks` and `node` hold),
 //! [`Machine`] (what raft needs of the state), [`PeerTransport`] (how members reach each other).
 
+mod acknowledged;
 mod addresses;
 mod apply;
 mod config;

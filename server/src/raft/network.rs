@@ -1,6 +1,7 @@
 //! openraft's network over a [`PeerTransport`]: appends as pipelined streams, heartbeats on a lane of their own,
 //! snapshots in chunks. Connections and addresses are the transport's business.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use quorate_proto::quoratepb as pb;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::acknowledged::Acknowledged;
 use super::apply::Image;
 use super::config::{Observer, SNAPSHOT_CHUNK};
 use super::core::{CoreSnapshot, LogId, TypeConfig, Vote};
@@ -42,11 +44,13 @@ pub(super) struct Network {
     pub(super) observer: Arc<dyn Observer>,
     /// Told when a peer says that this member has been removed.
     pub(super) removed: tokio::sync::watch::Sender<bool>,
+    pub(super) acknowledged: BTreeMap<MemberId, Acknowledged>,
 }
 
 impl Network {
-    fn link(&self, target: MemberId, lane: Lane) -> Link {
+    fn link(&mut self, target: MemberId, lane: Lane) -> Link {
         Link {
+            acknowledged: self.acknowledged.entry(target).or_default().clone(),
             target,
             lane,
             transport: self.transport.clone(),
@@ -62,7 +66,9 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Link;
 
     async fn new_client(&mut self, target: MemberId, _: &openraft::EmptyNode) -> Link {
-        self.link(target, Lane::Bulk)
+        let link = self.link(target, Lane::Bulk);
+        link.acknowledged.clear();
+        link
     }
 
     async fn new_heartbeat_client(&mut self, target: MemberId, _: &openraft::EmptyNode) -> Link {
@@ -74,6 +80,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub(super) struct Link {
     target: MemberId,
     lane: Lane,
+    acknowledged: Acknowledged,
     transport: SharedTransport,
     observer: Arc<dyn Observer>,
     removed: tokio::sync::watch::Sender<bool>,
@@ -117,7 +124,8 @@ impl Link {
         if let Some(last) = self.last_heartbeat.replace(now) {
             self.observer.heartbeat_sent(now - last);
         }
-        heartbeats.requests.send(wire::append_to(&request)).await.map_err(|_| closed())?;
+        let request = wire::append_to(&request, self.acknowledged.under(&request.vote));
+        heartbeats.requests.send(request).await.map_err(|_| closed())?;
         let answer = heartbeats.answers.get_mut().next().await.ok_or_else(closed)??;
         self.heartbeats = Some(heartbeats);
         Ok(wire::appended_from(answer))
@@ -163,14 +171,18 @@ impl NetStreamAppend<TypeConfig> for Link {
             });
         }
         // Boxed before anything is built on it: openraft's own type in each layer costs the compiler minutes.
-        let mut requests = input.map(|request| wire::append_to(&request)).boxed();
+        let acknowledged = self.acknowledged.clone();
         Box::pin(async move {
             // Taken before the way is opened: it is here, and nowhere else, that openraft waits after an error. A member
             // that is down would otherwise be called without a pause.
-            let Some(first) = requests.next().await else {
+            let Some(first) = input.next().await else {
                 return Ok(stream::empty().boxed());
             };
-            let requests = stream::once(std::future::ready(first)).chain(requests).boxed();
+            let (vote, known) = (first.vote, acknowledged.clone());
+            let requests = stream::once(std::future::ready(first)).chain(input);
+            let requests =
+                requests.map(move |request| wire::append_to(&request, known.under(&request.vote)));
+            let requests = requests.boxed();
             let answers = self
                 .transport
                 .append(self.target, Lane::Bulk, requests)
@@ -178,10 +190,14 @@ impl NetStreamAppend<TypeConfig> for Link {
                 .map_err(|error| self.error(&error))?;
             let removed = self.removed.clone();
             let answers = answers.map(move |answer| {
-                answer.map(wire::appended_from).map_err(|error| {
+                let answer = answer.map(wire::appended_from).map_err(|error| {
                     note_removal(&removed, &error);
                     rpc_error(&error)
-                })
+                })?;
+                if let Ok(Some(stored)) = &answer {
+                    acknowledged.note(&vote, stored);
+                }
+                Ok(answer)
             });
             Ok(answers.boxed())
         })

@@ -1,5 +1,6 @@
 //! Start of a member: the log is opened, what is committed is applied again, then openraft runs.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -87,6 +88,7 @@ impl<O: Send + 'static> Raft<O> {
             disk,
             snap_dir: config.snap_dir.clone(),
             observer: observer.clone(),
+            progress: progress.clone(),
         });
         let leader_info = watch::Sender::new(LeaderInfo::default());
         let (relay, relay_items) = mpsc::channel(PROPOSE_QUEUE);
@@ -147,6 +149,7 @@ async fn found<M: Machine>(
         transport: transport.clone(),
         observer: observer.clone(),
         removed: removed.clone(),
+        acknowledged: BTreeMap::new(),
     };
     let is_alone = newest.counting().eq([config.member_id]);
     let core_config = Arc::new(core_config(config, is_alone).validate().map_err(Fatal::new)?);
@@ -219,6 +222,8 @@ pub(super) fn core_config(config: &RaftConfig, is_alone: bool) -> Config {
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_count.max(1)),
         max_in_snapshot_log_to_keep: config.snapshot_catchup_entries,
         purge_batch_size: 1,
+        // A follower that has lost its log ends by itself ([`super::acknowledged`]); the leader must not end with it.
+        allow_log_reversion: Some(true),
         // Switched on after a first election timeout where nothing may shorten that. A lone voter has nobody to wait
         // for, with etcd too.
         enable_elect: config.initial_election_tick_advance || is_alone,

@@ -33,12 +33,16 @@ pub(super) fn ballot_from(ballot: Option<pb::Ballot>) -> Vote {
     Vote { leader_id: LeaderId { term, node_id: member_id }, committed }
 }
 
-pub(super) fn append_to(request: &AppendEntriesRequest<TypeConfig>) -> pb::AppendRequest {
+pub(super) fn append_to(
+    request: &AppendEntriesRequest<TypeConfig>,
+    acknowledged: Option<LogId>,
+) -> pb::AppendRequest {
     pb::AppendRequest {
         ballot: Some(ballot_to(&request.vote)),
         previous: request.prev_log_id.as_ref().map(log_id_to),
         entries: request.entries.iter().map(to_wire).collect(),
         leader_commit: request.leader_commit.as_ref().map(log_id_to),
+        acknowledged: acknowledged.as_ref().map(log_id_to),
     }
 }
 

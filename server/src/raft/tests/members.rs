@@ -275,3 +275,24 @@ async fn removing_the_last_voter_is_refused() {
     cluster.fill(1, 0..1).await;
     cluster.stop().await;
 }
+
+/// A follower whose directory was emptied ends, since it cannot know what it has promised; the leader goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_without_its_log_ends() {
+    let mut cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let follower = follower_of(leader);
+    cluster.fill(leader, 0..10).await;
+    cluster.settled().await;
+    cluster.kill(follower).await;
+    cluster.prepare(follower, &[]);
+    cluster.run(follower).await;
+    let fatal = cluster.raft(follower).fatal();
+    let reason = eventually("the follower ends", || fatal.borrow().clone()).await;
+    assert!(reason.to_string().contains("lost entries that it had acknowledged"), "{reason}");
+    cluster.kill(follower).await;
+    cluster.fill(leader, 10..20).await;
+    assert_eq!(cluster.raft(leader).leader(), Some(leader));
+    assert!(cluster.raft(leader).fatal().borrow().is_none());
+    cluster.stop().await;
+}
