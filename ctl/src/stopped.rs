@@ -4,6 +4,7 @@
 //! An export holds what the log has and the database has not yet: both servers write to their database every 100 ms only.
 
 use crate::failure::{Failure, Outcome, exit};
+use crate::terminal::log;
 use quorate_etcd_files::datadir::{
     Access, Claim, DataDir, Defragmented, Survivor, TailPolicy, defragment,
 };
@@ -124,6 +125,10 @@ impl Stopped {
 
 fn export(data_dir: &DataDir, policy: TailPolicy, target: &Path) -> Outcome<Exported> {
     let survivor = Survivor::open(data_dir).map_err(files_failure)?;
+    if let Some(lost) = survivor.lost() {
+        let text = "the log has lost entries; what is left of it is read";
+        log("warn", text, &[("error", &lost.to_string())]);
+    }
     let tail = survivor.tail_len();
     let rescued = rescue(&survivor, policy, target).map_err(files_failure)?;
     Ok(Exported { rescued, tail })

@@ -33,6 +33,18 @@ pub enum Error {
         /// What is wrong there.
         what: String,
     },
+    /// A row that no server can read, in a file whose structure is sound.
+    #[error("row {} of bucket {bucket} in {} is damaged: {what}", hex(key), path.display())]
+    DamagedRow {
+        /// The file.
+        path: PathBuf,
+        /// The row's bucket.
+        bucket: String,
+        /// The row's key.
+        key: Vec<u8>,
+        /// What is wrong with the row.
+        what: &'static str,
+    },
     /// A snapshot file whose bytes are not those that its digest was made of. The text begins as etcd's does.
     #[error("expected sha256 {}, got {}, digest at offset {offset} of {}", go_bytes(expected), go_bytes(found), path.display())]
     WrongDigest {
@@ -97,7 +109,8 @@ impl Error {
 
     /// True when bytes on disk are not what they were when written.
     pub fn is_damaged(&self) -> bool {
-        matches!(self, Error::Damaged { .. } | Error::WrongDigest { .. })
+        use Error::{Damaged, DamagedRow, WrongDigest};
+        matches!(self, Damaged { .. } | DamagedRow { .. } | WrongDigest { .. })
     }
 
     /// True when the file or directory is not there.
@@ -128,6 +141,9 @@ impl Error {
             Error::Damaged { .. } => Some(
                 "Keep a copy of the file; remove the member and add it anew, or restore a snapshot.",
             ),
+            Error::DamagedRow { .. } => {
+                Some("No server starts on it. Take another snapshot, or go on from another member.")
+            }
             Error::WrongDigest { .. } => Some(
                 "Take another snapshot; only if there is none, restore what is left of this one with --skip-hash-check.",
             ),
@@ -143,6 +159,10 @@ impl Error {
             }
         }
     }
+}
+
+fn hex(key: &[u8]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// As Go prints byte slices: decimal numbers in brackets.

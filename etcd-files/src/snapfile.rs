@@ -13,7 +13,7 @@ use crate::bbolt::{Bucket, Check, Database};
 use crate::disk::{Disk, File, OsDisk};
 use crate::error::{Error, Result};
 use crate::hash::{KeepSet, KvHash, KvHasher, NewestRevisions, StatusHasher};
-use crate::rows::{Revision, RevisionKey, bucket, meta};
+use crate::rows::{self, Revision, RevisionKey, bucket, meta};
 
 /// Bytes of the digest behind the image.
 pub const DIGEST_BYTES: u64 = 32;
@@ -154,9 +154,9 @@ pub fn status(database: &Database) -> Result<Status> {
             hash.push(&key, &value);
             rows += 1;
             if is_key {
-                revision = decode_key(database, &key)?.revision.main;
+                revision = judge(database, &key, &value)?.main;
                 if !newest.push(&key, &value) {
-                    return Err(not_a_pair(database, &key));
+                    return Err(damaged(database, &key, NO_PAIR));
                 }
             } else if is_meta && key == meta::STORAGE_VERSION {
                 version = String::from_utf8_lossy(&value).into_owned();
@@ -194,8 +194,9 @@ pub fn hash_kv(database: &Database, revision: i64) -> Result<KvHash> {
     let mut hasher = KvHasher::new(revision, compact, keep);
     for row in keys.rows()? {
         let (key, value) = row?;
+        judge(database, &key, &value)?;
         if !hasher.push(&key, &value) {
-            return Err(not_a_pair(database, &key));
+            return Err(damaged(database, &key, NO_PAIR));
         }
     }
     Ok(hasher.finish())
@@ -209,7 +210,7 @@ fn keep_set(database: &Database, keys: &Bucket, at: i64, compact: i64) -> Result
     for row in keys.rows()? {
         let (key, value) = row?;
         if !newest.push(&key, &value) {
-            return Err(not_a_pair(database, &key));
+            return Err(damaged(database, &key, NO_PAIR));
         }
     }
     Ok(newest.keep_set(compact))
@@ -227,7 +228,7 @@ pub fn current_revision(database: &Database) -> Result<i64> {
         None => None,
     };
     let last = match last {
-        Some((key, _)) => decode_key(database, &key)?.revision.main,
+        Some((key, value)) => judge(database, &key, &value)?.main,
         // etcd's first revision, of an empty store.
         None => 1,
     };
@@ -247,11 +248,18 @@ fn mark(database: &Database, key: &[u8]) -> Result<Option<Revision>> {
     }
 }
 
-fn decode_key(database: &Database, key: &Bytes) -> Result<RevisionKey> {
-    RevisionKey::decode(key).ok_or_else(|| not_a_pair(database, key))
+const NO_PAIR: &str = "it is not a revision with a key-value pair";
+
+/// The revision of a row of bucket `key`, which a server must be able to read.
+fn judge(database: &Database, key: &Bytes, value: &Bytes) -> Result<Revision> {
+    if let Some(what) = rows::damage(bucket::KEY, key, value) {
+        return Err(damaged(database, key, what));
+    }
+    let row = RevisionKey::decode(key);
+    row.map(|row| row.revision).ok_or_else(|| damaged(database, key, NO_PAIR))
 }
 
-fn not_a_pair(database: &Database, key: &Bytes) -> Error {
-    let what = format!("row {key:?} of bucket key is not a revision with a key-value pair");
-    Error::unsupported(database.path(), what)
+fn damaged(database: &Database, key: &Bytes, what: &'static str) -> Error {
+    let (path, bucket) = (database.path().to_owned(), bucket::KEY.to_owned());
+    Error::DamagedRow { path, bucket, key: key.to_vec(), what }
 }

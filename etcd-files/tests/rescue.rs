@@ -8,7 +8,7 @@ mod support;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use bytes::Bytes;
 use quorate_etcd_files::bbolt::Database;
@@ -98,6 +98,7 @@ fn a_rescue_is_what_a_restart_gives() {
         etcd.kill();
 
         let survivor = Survivor::open(&DataDir::new(&data, None)).unwrap();
+        assert!(survivor.lost().is_none(), "{version}: a kill loses nothing");
         let target = temp.path().join("rescued");
         // What a rescue that broke off may have left, for everybody to read.
         let part = temp.path().join("rescued.part");
@@ -164,6 +165,49 @@ fn options(data: &Path) -> RestoreOptions {
         peer_urls: vec![PEER_URL.to_owned()],
         skip_hash_check: false,
         bump_revision: None,
+    }
+}
+
+/// A sector of zeros in the middle of a real log is told from a torn tail, and what stands before it can still be read; so
+/// is a log that ends before what the database holds.
+#[test]
+fn what_a_log_has_lost_is_told() {
+    for version in VERSIONS {
+        let temp = tempfile::tempdir().unwrap();
+        let data = DataDir::new(&temp.path().join("data"), None);
+        let etcd = Etcd::start(version, data.root(), &[]);
+        for n in 0..20 {
+            etcd.put(&format!("key{n}"), &"v".repeat(200));
+        }
+        // All that was applied goes to the disk with it.
+        etcd.ctl(&["defrag"]);
+        etcd.kill();
+        let whole = Survivor::open(&data).unwrap();
+        assert!(whole.lost().is_none(), "{version}: {:?}", whole.lost());
+        let wal_dir = data.wal();
+        let mut files = std::fs::read_dir(&wal_dir).unwrap().map(|entry| entry.unwrap().path());
+        let segment = files.find(|path| path.extension().unwrap() == "wal").unwrap();
+        let was = std::fs::read(&segment).unwrap();
+        let used = was.iter().rposition(|byte| *byte != 0).unwrap();
+        let sector = used / 2 / 512 * 512;
+
+        let mut holed = was.clone();
+        holed[sector..sector + 512].fill(0);
+        std::fs::write(&segment, &holed).unwrap();
+        let survivor = Survivor::open(&data).unwrap();
+        let lost = survivor.lost().unwrap().to_string();
+        assert!(lost.contains("not torn by a crash"), "{version}: {lost}");
+        let (last, all) = (survivor.replay().last_index(), whole.replay().last_index());
+        assert!(last + 3 < all, "{version}: {last} of {all} entries");
+        rescue(&survivor, TailPolicy::KeepTail, &temp.path().join("rescued")).unwrap();
+        let disk = std::sync::Arc::new(quorate_etcd_files::disk::OsDisk);
+        let opened = wal::Writer::open(disk, &wal_dir, wal::Options::default()).map(|_| ());
+        assert!(opened.unwrap_err().is_damaged(), "{version}");
+        assert_eq!(std::fs::read(&segment).unwrap(), holed, "{version}: nothing is repaired");
+
+        std::fs::write(&segment, &was[..sector]).unwrap();
+        let lost = Survivor::open(&data).unwrap().lost().unwrap().to_string();
+        assert!(lost.contains("the database holds what was applied up to entry"), "{lost}");
     }
 }
 

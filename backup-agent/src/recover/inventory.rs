@@ -142,6 +142,9 @@ fn read_blocking(data_dir: &DataDir) -> Result<SurvivorFacts> {
         ));
     }
     let survivor = Survivor::open(data_dir).map_err(file_error)?;
+    if let Some(lost) = survivor.lost() {
+        tracing::warn!(%lost, "the survivor's log has lost entries; what is left of it is read");
+    }
     let replay = survivor.replay();
     let n_tail = survivor.tail_len();
     let tail = survivor.tail().take(TAIL_SHOWN_MAX).map(|entry| Ok(describe(&entry?)));

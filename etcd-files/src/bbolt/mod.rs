@@ -17,5 +17,5 @@ mod writer;
 pub use check::{Check, Finding};
 pub use page::PAGE_SIZE;
 pub use reader::{Bucket, Database, Row, Rows};
-pub use rewrite::{BucketPlan, Changes, RewritePlan, rewrite};
+pub use rewrite::{BucketPlan, Changes, RewritePlan, rewrite, rewrite_judged};
 pub use writer::{ImageWriter, Layout, write_file};

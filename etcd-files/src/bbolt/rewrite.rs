@@ -31,8 +31,19 @@ pub fn rewrite<F: Write + Seek>(
     file: F,
     path: &Path,
 ) -> Result<Layout> {
+    rewrite_judged(source, plan, file, path, |_, _, _| Ok(()))
+}
+
+/// [`rewrite`] that `judge` may stop at any row of the source that is copied: it gets the bucket, the key and the value.
+pub fn rewrite_judged<F: Write + Seek>(
+    source: &Database,
+    plan: RewritePlan,
+    file: F,
+    path: &Path,
+    judge: impl Fn(&str, &[u8], &[u8]) -> Result<()>,
+) -> Result<Layout> {
     write_file(file, path, |image| {
-        copy(source, plan, |step| {
+        copy(source, plan, &judge, |step| {
             match step {
                 Step::Bucket(name) => image.begin_bucket(name),
                 Step::Row(key, value) => image.push(key, value),
@@ -52,6 +63,7 @@ enum Step<'a> {
 fn copy(
     source: &Database,
     mut plan: RewritePlan,
+    judge: &impl Fn(&str, &[u8], &[u8]) -> Result<()>,
     mut emit: impl FnMut(Step<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut buckets = BTreeMap::new();
@@ -75,7 +87,10 @@ fn copy(
             }
             match changes.next_if(|(new, _)| new[..] == key[..]) {
                 Some((_, put)) => put.iter().try_for_each(|new| emit(Step::Row(&key, new)))?,
-                None => emit(Step::Row(&key, &value))?,
+                None => {
+                    judge(&name, &key, &value)?;
+                    emit(Step::Row(&key, &value))?;
+                }
             }
         }
         for (new, put) in changes {

@@ -17,10 +17,10 @@ use super::bootstrap::{FIRST_TERM, create_log};
 use super::initial_cluster::{InitialCluster, InitialUrls, check_local_member};
 use super::layout::DataDir;
 use super::release::Release;
-use crate::bbolt::{BucketPlan, Changes, Database, RewritePlan, rewrite};
+use crate::bbolt::{BucketPlan, Changes, Database, RewritePlan, rewrite_judged};
 use crate::disk::OsDisk;
 use crate::error::{Error, Result};
-use crate::rows::{Revision, RevisionKey, bucket, member_key, meta};
+use crate::rows::{self, Revision, RevisionKey, bucket, member_key, meta};
 use crate::snap;
 use crate::snapfile::SnapshotFile;
 use crate::wal::{Options, SEGMENT_BYTES};
@@ -168,7 +168,17 @@ impl Target {
     fn write_database(&self, source: &Database, plan: RewritePlan) -> Result<u64> {
         let path = self.building.join("snap").join("db");
         let file = create(&path)?;
-        let layout = rewrite(source, plan, &file, &path)?;
+        let judge = |bucket: &str, key: &[u8], value: &[u8]| match rows::damage(bucket, key, value)
+        {
+            None => Ok(()),
+            Some(what) => Err(Error::DamagedRow {
+                path: source.path().to_owned(),
+                bucket: bucket.to_owned(),
+                key: key.to_vec(),
+                what,
+            }),
+        };
+        let layout = rewrite_judged(source, plan, &file, &path, judge)?;
         file.sync_all().map_err(Error::io("sync", &path))?;
         Ok(layout.size())
     }

@@ -13,7 +13,7 @@ use crate::bbolt::Database;
 use crate::disk::{Disk, OsDisk};
 use crate::error::{Error, Result};
 use crate::rows::{bucket, meta};
-use crate::wal::{EntryReader, EntryRef, Reader, Replay};
+use crate::wal::{EntryReader, EntryRef, Reader, Replay, Tail};
 
 /// Entries read from disk at a time.
 const RUN: usize = 256;
@@ -35,11 +35,13 @@ pub struct Survivor {
     replay: Replay,
     entries: EntryReader,
     consistent_index: u64,
+    tail: Tail,
 }
 
 impl Survivor {
     /// Opens the directory read-only. Fails where a server has it open, where database and log do not meet, and where
-    /// either is damaged in what is read here (see [`Database::check`] for the whole database).
+    /// either is damaged in what is read here (see [`Database::check`] for the whole database). A log that has lost its end
+    /// is opened: see [`Survivor::lost`].
     pub fn open(data_dir: &DataDir) -> Result<Survivor> {
         if !data_dir.is_idle()? {
             let what = "in use: stop the server that has this data directory open";
@@ -52,11 +54,13 @@ impl Survivor {
     pub fn open_locked(data_dir: &DataDir) -> Result<Survivor> {
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
         let wal = data_dir.wal();
-        let replay = Replay::read(&mut Reader::open(&disk, &wal)?)?;
+        let mut reader = Reader::open(&disk, &wal)?;
+        let replay = Replay::read_to_hole(&mut reader)?;
+        let tail = reader.tail();
         let entries = EntryReader::open(&disk, &wal)?;
         let (database, consistent_index) = newest_database(data_dir, &replay)?;
         let data_dir = data_dir.clone();
-        let survivor = Survivor { data_dir, database, replay, entries, consistent_index };
+        let survivor = Survivor { data_dir, database, replay, entries, consistent_index, tail };
         survivor.check_meeting(&wal)?;
         Ok(survivor)
     }
@@ -69,6 +73,23 @@ impl Survivor {
     /// Identity, hard state and places of all entries of the log.
     pub fn replay(&self) -> &Replay {
         &self.replay
+    }
+
+    /// What the log has lost, told as damage: its last entries, though they had been synced, or even applied. What is left
+    /// can be read, but no member may go on with it: it would have forgotten what it has promised and acknowledged.
+    pub fn lost(&self) -> Option<Error> {
+        if let Some(hole) = &self.replay.hole {
+            return Some(hole.error());
+        }
+        let last = self.replay.last_index();
+        (self.consistent_index > last).then(|| {
+            let what = format!(
+                "the log ends here with entry {last}, but the database holds what was applied up to entry {}: the entries \
+                 between, and maybe later ones, are lost",
+                self.consistent_index
+            );
+            Error::damaged(&self.tail.segment.path, self.tail.offset, what)
+        })
     }
 
     /// Index of the last entry that is in the database.

@@ -4,6 +4,7 @@
 //! `quorate_proto`; here is what protobuf does not say. Nothing here reads or writes a file.
 
 pub mod bucket;
+mod judge;
 mod lease;
 mod member;
 pub mod meta;
@@ -11,6 +12,7 @@ mod revision;
 #[cfg(test)]
 mod tests;
 
+pub use judge::damage;
 pub use lease::{decode_lease_key, lease_key};
 pub use member::{Member, member_key, parse_member_key};
 pub use revision::{Revision, RevisionKey, user_key};

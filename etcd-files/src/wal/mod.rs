@@ -3,10 +3,13 @@
 //! Format: `%016x-%016x.wal` segments of length-prefixed `walpb.Record` frames with a rolling CRC-32C
 //! (`etcd:server/storage/wal`). Which entries are committed, and what they mean, is not decided here.
 
+mod behind;
 mod entry;
 mod entry_reader;
 mod filler;
 mod frame;
+#[cfg(test)]
+mod hole_tests;
 #[cfg(test)]
 mod power_loss_tests;
 mod reader;
@@ -17,6 +20,7 @@ mod segment;
 mod tests;
 mod writer;
 
+pub use behind::Hole;
 pub use entry::EntryParts;
 pub use entry_reader::EntryReader;
 pub use frame::{Position, Record};

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quorate_proto::walpb;
 
-use super::frame::{HEADER, Position, RECORD_MAX, Record, decode, looks_torn, split_length};
+use super::behind::Hole;
+use super::frame::{HEADER, Kind, Position, RECORD_MAX, Record, decode, looks_torn, split_length};
 use super::segment::{Segment, list_segments};
 use crate::disk::{Disk, File};
 use crate::error::{Error, Result};
 
 /// Bytes read at a time.
-const CHUNK: u64 = 1 << 20;
+pub(super) const CHUNK: u64 = 1 << 20;
 
 /// Where and how a log ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Tail {
     pub crc: u32,
     /// A record that was cut short by a crash follows.
     pub is_torn: bool,
+    /// What follows cannot be read, and no crash explains it.
+    pub hole: Option<Hole>,
 }
 
 /// A forward reader over all segments of a directory.
@@ -41,6 +44,7 @@ pub struct Reader {
     chunk_offset: u64,
     metadata: Option<walpb::Metadata>,
     is_torn: bool,
+    hole: Option<Hole>,
     is_done: bool,
 }
 
@@ -69,6 +73,7 @@ impl Reader {
             chunk_offset: 0,
             metadata: None,
             is_torn: false,
+            hole: None,
             is_done: false,
         })
     }
@@ -81,10 +86,11 @@ impl Reader {
     /// Where the log ends; meaningful once [`Reader::next_record`] has returned `None`.
     pub fn tail(&self) -> Tail {
         let segment = self.segments[self.current.min(self.segments.len() - 1)].clone();
-        Tail { segment, offset: self.offset, crc: self.crc, is_torn: self.is_torn }
+        let hole = self.hole.clone();
+        Tail { segment, offset: self.offset, crc: self.crc, is_torn: self.is_torn, hole }
     }
 
-    /// The next record and its place; `None` at the end of the log, which includes a torn tail (see
+    /// The next record and its place; `None` at the end of the log, which includes a torn tail and a [`Hole`] (see
     /// [`Reader::tail`]). Fails with the file and offset on damage anywhere else.
     pub fn next_record(&mut self) -> Result<Option<(Record, Position)>> {
         while !self.is_done {
@@ -95,12 +101,8 @@ impl Reader {
                     self.is_done = true;
                     break;
                 }
-                Frame::End if self.is_last() => {
-                    self.is_done = true;
-                    break;
-                }
                 Frame::End => {
-                    self.next_segment();
+                    self.end_segment()?;
                     continue;
                 }
             };
@@ -117,6 +119,9 @@ impl Reader {
                     if self.is_last()
                         && looks_torn(&record, body_offset, record.len() as u64, false) =>
                 {
+                    let is_entry = record.starts_with(&[0x08, Kind::Entry as u8]);
+                    let proof = self.find_proof(self.offset + frame_len, is_entry)?;
+                    self.end_in_hole(proof);
                     self.is_torn = true;
                     self.is_done = true;
                 }
@@ -124,6 +129,33 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+
+    /// Goes on behind the last record of a segment: in the next one, or nowhere.
+    fn end_segment(&mut self) -> Result<()> {
+        let proof = self.find_proof(self.offset + HEADER as u64, false)?;
+        if proof.is_some() && self.has_gone_on()? {
+            return Ok(());
+        }
+        self.end_in_hole(proof);
+        if self.hole.is_some() || self.is_last() {
+            self.is_done = true;
+        } else {
+            self.next_segment();
+        }
+        Ok(())
+    }
+
+    /// True where a live writer has written on where there was nothing before: its records are not behind a hole.
+    fn has_gone_on(&mut self) -> Result<bool> {
+        self.chunk = Bytes::new();
+        let header = self.read(self.offset, HEADER as u64)?;
+        Ok(header.iter().any(|byte| *byte != 0))
+    }
+
+    fn end_in_hole(&mut self, proof: Option<u64>) {
+        let path = self.segments[self.current].path.clone();
+        self.hole = proof.map(|proof| Hole { path, offset: self.offset, proof });
     }
 
     /// Rules that span records: the checksum chain over segments, one owner for the whole log.
@@ -158,7 +190,7 @@ impl Reader {
         })
     }
 
-    fn is_last(&self) -> bool {
+    pub(super) fn is_last(&self) -> bool {
         self.current + 1 == self.segments.len()
     }
 
@@ -206,7 +238,7 @@ impl Reader {
     }
 
     /// `length` bytes at `offset`, fewer where the segment ends before.
-    fn read(&mut self, offset: u64, length: u64) -> Result<Bytes> {
+    pub(super) fn read(&mut self, offset: u64, length: u64) -> Result<Bytes> {
         if let Some(found) = self.cached(offset, length) {
             return Ok(found);
         }
@@ -219,6 +251,9 @@ impl Reader {
         // A live writer cuts a full segment to its true length: ask again when the file got shorter meanwhile.
         for _ in 0..3 {
             let present = file.len().map_err(Error::io("measure", &path))?.saturating_sub(offset);
+            if present == 0 {
+                return Ok(Bytes::new());
+            }
             let mut buffer = vec![0; present.min(length.max(CHUNK)) as usize];
             match file.read_exact_at(&mut buffer, offset) {
                 Ok(()) => {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::behind::is_zero;
 use super::reader::Tail;
 use super::replay::Repair;
 use crate::disk::{Disk, File};
@@ -63,7 +64,7 @@ pub(super) fn zero_behind(file: &dyn File, path: &Path, offset: u64) -> Result<(
     while at < length {
         chunk.resize((length - at).min(COPY_CHUNK) as usize, 0);
         file.read_exact_at(&mut chunk, at).map_err(Error::io("read", path))?;
-        if chunk.iter().any(|byte| *byte != 0) {
+        if !is_zero(&chunk) {
             chunk.fill(0);
             file.write_all_at(&chunk, at).map_err(Error::io("write", path))?;
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use quorate_proto::{raftpb, walpb};
 
+use super::behind::Hole;
 use super::frame::{Position, Record};
 use super::reader::Reader;
 use crate::error::{Error, Result};
@@ -47,11 +48,22 @@ pub struct Replay {
     pub is_purged: bool,
     /// Set when a torn tail was repaired on opening.
     pub repair: Option<Repair>,
+    /// Where records were lost that had been synced; only [`Replay::read_to_hole`] returns with one.
+    pub hole: Option<Hole>,
 }
 
 impl Replay {
-    /// Reads a whole log without changing it. A torn tail ends it quietly, as a restart would.
+    /// Reads a whole log without changing it. A torn tail ends it quietly, as a restart would; a [`Hole`] is refused.
     pub fn read(reader: &mut Reader) -> Result<Replay> {
+        let replay = Replay::read_to_hole(reader)?;
+        match &replay.hole {
+            Some(hole) => Err(hole.error()),
+            None => Ok(replay),
+        }
+    }
+
+    /// [`Replay::read`] for whoever wants what is left of a log whatever has happened to it.
+    pub fn read_to_hole(reader: &mut Reader) -> Result<Replay> {
         let mut replay = Replay { first_index: 1, ..Replay::default() };
         replay.is_purged = reader.segments()[0].sequence != 0;
         let mut has_metadata = false;
@@ -76,6 +88,7 @@ impl Replay {
             let path = reader.segments()[0].path.clone();
             return Err(Error::damaged(&path, 0, "the log does not say whose it is (no metadata)"));
         }
+        replay.hole = reader.tail().hole;
         Ok(replay)
     }
 

@@ -271,6 +271,10 @@ fn run(steps: &[Step]) -> Run {
                     commit: Some(entries.len() as u64),
                     ..Default::default()
                 });
+                // It ends the batch.
+                writer.write().unwrap();
+                writer.sync().unwrap();
+                (synced, synced_ref) = (states.len(), last_ref);
             }
             Step::Sync => {
                 writer.write().unwrap();

@@ -120,7 +120,7 @@ impl Writer {
     }
 
     /// Opens the log in `dir`, reads it through, and repairs what a crash left: a torn tail is copied to
-    /// `<segment>.broken` and cut off, and everything behind the last record is zeroed.
+    /// `<segment>.broken` and cut off, and everything behind the last record is zeroed. A [`super::Hole`] is refused.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<(Writer, Replay)> {
         let mut reader = Reader::open(&disk, dir)?;
         let mut replay = Replay::read(&mut reader)?;
@@ -196,7 +196,8 @@ impl Writer {
         self.append(&EntryParts::from(entry))
     }
 
-    /// Buffers a hard state. A change of the commit index alone needs no sync.
+    /// Buffers a hard state. A change of the commit index alone needs no sync. A hard state ends a batch: where an entry
+    /// stands in it, it has to be synced before anything else is written (see `behind`).
     pub fn append_hard_state(&mut self, hard_state: &raftpb::HardState) {
         self.hard_state = Some(raftpb::HardState {
             term: Some(hard_state.term()),

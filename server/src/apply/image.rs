@@ -5,7 +5,8 @@ use crate::cluster::{Member, member_row_key};
 use crate::raft::{AppliedState, Fatal, StoredMembership};
 use crate::storage::{AppliedMark, Backend, Keyspace, PRIVATE_META_PREFIX};
 use quorate_etcd_files::bbolt::Database;
-use std::path::Path;
+use quorate_etcd_files::rows;
+use std::path::{Path, PathBuf};
 
 use super::member::MEMBERSHIP_ROW;
 
@@ -21,6 +22,31 @@ pub(super) fn install(backend: &Backend, state: &AppliedState, file: &Path) -> R
         (!state.membership.membership.members.is_empty()).then(|| state.membership.encode());
     let database = Database::open(file).map_err(Fatal::new)?;
     replace(backend, &database, membership, Vec::new(), &|_, _| false, state.mark.clone())
+        .map_err(Fatal::new)
+}
+
+/// Why a database did not become the state.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A row cannot be read, and no state with it in would ever start.
+    #[error("row {} of bucket {bucket} in {} is damaged: {what}", hex(key), path.display())]
+    Row {
+        /// The database.
+        path: PathBuf,
+        /// The row's bucket.
+        bucket: &'static str,
+        /// The row's key.
+        key: Vec<u8>,
+        /// What is wrong with the row.
+        what: &'static str,
+    },
+    /// The database cannot be read, or the state not be written.
+    #[error(transparent)]
+    Failed(#[from] Fatal),
+}
+
+fn hex(key: &[u8]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is known of a database of etcd's beside its rows.
@@ -38,8 +64,12 @@ pub struct Imported {
 /// Fills an empty state from a database of etcd's.
 ///
 /// # Errors
-/// The database is damaged or the state cannot be written.
-pub fn import(backend: &Backend, database: &Database, imported: &Imported) -> Result<(), Fatal> {
+/// The database is damaged, in its structure or in a row, or the state cannot be written; then the state is still empty.
+pub fn import(
+    backend: &Backend,
+    database: &Database,
+    imported: &Imported,
+) -> Result<(), ImportError> {
     let is_known = !imported.membership.membership.members.is_empty();
     let membership = is_known.then(|| imported.membership.encode());
     let mut rows = Vec::new();
@@ -63,15 +93,15 @@ pub fn import(backend: &Backend, database: &Database, imported: &Imported) -> Re
     replace(backend, database, membership, rows, &is_replaced, imported.mark.clone())
 }
 
-/// `rows` are added; rows of the database are left out where `is_replaced` says so.
+/// `added` are put as well; rows of the database are left out where `is_replaced` says so.
 fn replace(
     backend: &Backend,
     database: &Database,
     membership: Option<bytes::Bytes>,
-    rows: Vec<(Keyspace, bytes::Bytes, bytes::Bytes)>,
+    added: Vec<(Keyspace, bytes::Bytes, bytes::Bytes)>,
     is_replaced: &dyn Fn(Keyspace, &[u8]) -> bool,
     mark: AppliedMark,
-) -> Result<(), Fatal> {
+) -> Result<(), ImportError> {
     let mut replacement = backend.begin_replacement().map_err(Fatal::new)?;
     let mut n_rows = 0_u64;
     for keyspace in Keyspace::ALL {
@@ -82,6 +112,10 @@ fn replace(
             if is_own || is_replaced(keyspace, &key) {
                 continue;
             }
+            if let Some(what) = rows::damage(keyspace.name(), &key, &value) {
+                let (path, bucket) = (database.path().to_owned(), keyspace.name());
+                return Err(ImportError::Row { path, bucket, key: key.to_vec(), what });
+            }
             replacement.put(keyspace, key, value).map_err(Fatal::new)?;
             n_rows += 1;
             if n_rows.is_multiple_of(ROWS_TOLD) {
@@ -91,10 +125,10 @@ fn replace(
     }
     let membership =
         membership.map(|bytes| (Keyspace::Meta, bytes::Bytes::from_static(MEMBERSHIP_ROW), bytes));
-    for (keyspace, key, value) in rows.into_iter().chain(membership) {
+    for (keyspace, key, value) in added.into_iter().chain(membership) {
         replacement.put(keyspace, key, value).map_err(Fatal::new)?;
     }
-    replacement.install(mark).map_err(Fatal::new)
+    Ok(replacement.install(mark).map_err(Fatal::new)?)
 }
 
 /// Rows that the backend writes itself from the mark.

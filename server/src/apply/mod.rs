@@ -17,7 +17,7 @@ mod txn;
 
 pub use access::Judge;
 pub use applier::Applier;
-pub use image::{Imported, import};
+pub use image::{ImportError, Imported, import};
 pub use observer::{ApplyObserver, NoApplyObserver};
 pub use outcome::{Outcome, Reply};
 pub use state::State;

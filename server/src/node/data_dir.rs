@@ -38,10 +38,14 @@ pub(super) async fn open(config: &Config, dialer: &TlsDialer) -> Result<DataDir>
     let (wal_dir, snap_dir) = (config.wal_path(), config.state_path());
     look_around(config)?;
     let (places, options) = (takeover::Places::of(config), backend_options(config)?);
+    let lone = places.clone();
     tokio::task::spawn_blocking(move || takeover::settle(&places, &options))
         .await
         .context("the take-over broke off")??;
     let has_log = has_log(&wal_dir)?;
+    if has_log {
+        takeover::refuse_lone_log(&lone)?;
+    }
     if !has_log && engine_of(&snap_dir.join("state")).context("the state cannot be used")?.is_some()
     {
         refuse!(

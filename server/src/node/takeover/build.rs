@@ -2,7 +2,7 @@
 
 use super::journal::{Origin, failed, look};
 use super::places::Places;
-use crate::apply::{Imported, import};
+use crate::apply::{ImportError, Imported, import};
 use crate::node::error::{Context as _, Result, refuse};
 use crate::raft::{Membership, Peer, StoredMembership};
 use crate::storage::{AppliedMark, Backend, BackendOptions};
@@ -23,6 +23,7 @@ pub(super) fn build(places: &Places, options: &BackendOptions, stamp: String) ->
     let survivor = Survivor::open_locked(&data_dir).context("failed to read etcd's directory")?;
     let etcd = refuse_newer(survivor.database())?;
     tell(&survivor, &etcd, places);
+    refuse_lost_log(&survivor)?;
     check_structure(survivor.database())?;
     let look = look(&places.member(), &data_dir.wal())?;
     let disk = options.disk.as_ref();
@@ -89,6 +90,16 @@ fn refuse_newer(database: &Database) -> Result<String> {
     Ok(if is_35 { "3.5".to_owned() } else { "3.4".to_owned() })
 }
 
+/// etcd would repair the log's end, and then never serve: what is left of it does not reach to what was applied.
+fn refuse_lost_log(survivor: &Survivor) -> Result<()> {
+    let Some(lost) = survivor.lost() else { return Ok(()) };
+    refuse!(
+        "{lost}. Nothing was changed. Go on from the other members: remove this one from the cluster and add it again with \
+         an empty directory. Where it is the only one, save what is left with `quoratectl snapshot export`, or restore a \
+         snapshot."
+    );
+}
+
 fn check_structure(database: &Database) -> Result<()> {
     let check = database.check().context("failed to read etcd's database")?;
     let Some(first) = check.findings.first() else { return Ok(()) };
@@ -147,7 +158,12 @@ fn build_state(survivor: &Survivor, path: &Path, options: &BackendOptions) -> Re
         removed: found.removed.into_iter().collect(),
     };
     let backend = Backend::open(path, options.clone()).context("failed to make the state")?;
-    import(&backend, survivor.database(), &imported)
-        .context("failed to copy the rows of etcd's database")?;
+    match import(&backend, survivor.database(), &imported) {
+        Err(damaged @ ImportError::Row { .. }) => refuse!(
+            "{damaged}. Nothing was changed; etcd does not start on it either. Remove this member from the cluster and add \
+             it again with an empty directory, or restore a snapshot."
+        ),
+        done => done.context("failed to copy the rows of etcd's database")?,
+    }
     backend.close().context("failed to close the state")
 }

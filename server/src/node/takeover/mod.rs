@@ -12,11 +12,15 @@
 //! etcd's database does not hold yet is the ordinary start's business, as after any crash.
 
 mod build;
+#[cfg(test)]
+mod damage_tests;
 mod journal;
+mod lone_log;
 mod places;
 mod settle;
 #[cfg(test)]
 mod tests;
 
+pub(super) use lone_log::refuse_lone_log;
 pub(super) use places::{Places, STAGING, is_kept_original};
 pub(super) use settle::settle;

@@ -112,12 +112,12 @@ impl File for EndingFile {
     }
 }
 
-fn options(disk: Arc<dyn Disk>) -> BackendOptions {
+pub(super) fn options(disk: Arc<dyn Disk>) -> BackendOptions {
     BackendOptions { disk, ..BackendOptions::default() }
 }
 
 /// A directory as etcd's restore leaves it, of a cluster of three, with a key and a user.
-fn etcds_directory(folder: &Path, wal: Option<&Path>) -> Places {
+pub(super) fn etcds_directory(folder: &Path, wal: Option<&Path>) -> Places {
     let snapshot = folder.join("snapshot");
     let mut image = ImageWriter::new(Vec::new());
     for keyspace in Keyspace::ALL {
@@ -172,9 +172,9 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
 }
 
 /// What etcd left, log and all.
-type Original = Vec<BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)>>;
+pub(super) type Original = Vec<BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)>>;
 
-fn original(member: &Path, wal: Option<&Path>) -> Original {
+pub(super) fn original(member: &Path, wal: Option<&Path>) -> Original {
     [Some(member), wal].into_iter().flatten().map(tree).collect()
 }
 
