@@ -106,7 +106,18 @@ impl KeepAlive {
     pub async fn next(&mut self) -> Result<Option<pb::LeaseKeepAliveResponse>> {
         loop {
             tokio::time::sleep_until(self.due).await;
-            match self.renew().await {
+            let renewed = match self.expires {
+                // An answer that comes after the lease has ended is of no use to anybody.
+                Some(expires) => match tokio::time::timeout_at(expires, self.renew()).await {
+                    Ok(renewed) => renewed,
+                    Err(_) => {
+                        self.stream = None;
+                        return Ok(None);
+                    }
+                },
+                None => self.renew().await,
+            };
+            match renewed {
                 Ok(answer) if answer.ttl <= 0 => return Ok(None),
                 Ok(answer) => {
                     let ttl = Duration::from_secs(answer.ttl.unsigned_abs());

@@ -126,6 +126,19 @@ impl Disk for OsDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        // The parent of a relative name without a slash is empty.
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         fs::File::open(path)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `--wal-dir=w` is a name whose parent is empty: the directory that the process is in.
+    #[test]
+    fn the_parent_of_a_bare_name_is_synced() {
+        OsDisk.sync_dir(Path::new("w").parent().unwrap()).unwrap();
     }
 }

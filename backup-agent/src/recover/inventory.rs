@@ -61,6 +61,8 @@ pub struct SurvivorFacts {
     pub last_index: u64,
     /// Entries behind the commit index, as far as they are shown.
     pub tail: Vec<TailEntry>,
+    /// What the disk has lost of the log although it had been synced, in words; what is left is recovered.
+    pub lost: Option<String>,
 }
 
 /// One entry that is not known to be committed.
@@ -142,9 +144,6 @@ fn read_blocking(data_dir: &DataDir) -> Result<SurvivorFacts> {
         ));
     }
     let survivor = Survivor::open(data_dir).map_err(file_error)?;
-    if let Some(lost) = survivor.lost() {
-        tracing::warn!(%lost, "the survivor's log has lost entries; what is left of it is read");
-    }
     let replay = survivor.replay();
     let n_tail = survivor.tail_len();
     let tail = survivor.tail().take(TAIL_SHOWN_MAX).map(|entry| Ok(describe(&entry?)));
@@ -162,6 +161,7 @@ fn read_blocking(data_dir: &DataDir) -> Result<SurvivorFacts> {
         commit_index: last_index - n_tail,
         last_index,
         tail: tail.map_err(file_error)?,
+        lost: survivor.lost().map(|lost| lost.to_string()),
     })
 }
 

@@ -99,7 +99,13 @@ fn losses(request: &RecoverRequest, inventory: &Inventory) -> Vec<String> {
             lines.push(
                 "writes that reached only the other members: they are not on this disk".to_owned(),
             );
+            if let Some(lost) = &survivor.lost {
+                lines.push(format!(
+                    "acknowledged writes that this disk has lost: {lost}; prefer another survivor"
+                ));
+            }
             match tail {
+                Tail::Keep | Tail::CommittedOnly if n_tail == 0 && survivor.lost.is_some() => {}
                 Tail::Keep if n_tail > 0 => lines.push(format!(
                     "nothing this survivor has; at the end of its log {n_tail} entries are kept that may never have been \
                      acknowledged:"

@@ -54,6 +54,8 @@ pub fn read(data_dir: &DataDir) -> Result<SurvivorFacts> {
         commit_index,
         last_index,
         tail: log.tail,
+        // Such a log is refused above: only the server can read the state that goes with it, and it does not start.
+        lost: None,
     })
 }
 
