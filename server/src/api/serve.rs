@@ -34,8 +34,8 @@ const HEADER_LIST_MAX: u32 = 64 * 1024;
 const RESET_STREAMS_MAX: usize = 100;
 const LOCAL_RESETS_MAX: usize = 1024;
 
-/// Time that calls under way have to end once the member stops.
-const DRAIN_TIME: Duration = Duration::from_millis(500);
+/// Time that calls under way have to end once no more are taken: longer than the member waits for their outcomes.
+const DRAIN_TIME: Duration = Duration::from_millis(1500);
 
 /// How connections are served.
 #[derive(Clone, Debug)]
@@ -242,7 +242,7 @@ impl ConnectionParts {
 }
 
 impl Shards {
-    /// Starts the threads. They end when `stop` turns true and their connections are drained.
+    /// Starts the threads. They take no more calls when `stop` turns true, and end when their connections are drained.
     ///
     /// # Errors
     /// The system gives no thread or no event queue.

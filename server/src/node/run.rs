@@ -42,6 +42,11 @@ use tokio::task::JoinSet;
 const LARGE_READS_PER_CORE: usize = 1;
 /// Time that a leader gives its successor at SIGTERM.
 const HAND_OVER_TIME: Duration = Duration::from_millis(500);
+/// Time that calls under way have for their outcome once the doors are closed.
+const FINISH_TIME: Duration = Duration::from_secs(1);
+/// A stopping member looks so often, and so many times, for proposals: what has come may not have been proposed yet.
+const QUIET_TIME: Duration = Duration::from_millis(10);
+const QUIET_LOOKS: usize = 3;
 /// Time after which a removed member ends, so that its last answers get out.
 const REMOVED_TIME: Duration = Duration::from_secs(1);
 
@@ -123,6 +128,9 @@ struct Member {
     raft: Raft<Outcome>,
     state: Arc<State>,
     metrics: Metrics,
+    /// Turns true when no more calls are taken.
+    closing: watch::Sender<bool>,
+    /// Turns true when the calls that are left end without an answer.
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     fatal: watch::Receiver<Option<Fatal>>,
@@ -152,7 +160,7 @@ async fn run_member(config: Config) -> Result<Option<StopSignal>> {
     let door = Door::new(context.clone()).context("failed to make the JSON gateway")?;
     let shards = Shards::start(
         &doors::serve_options(&member.config, connections_max),
-        &member.stop.subscribe(),
+        &member.closing.subscribe(),
     )
     .context("failed to start the serving threads")?;
     let shards = Arc::new(shards);
@@ -222,10 +230,9 @@ async fn start(
     let dialer = Arc::new(tls.dialer());
     let transport = GrpcTransport::new(identity, dialer, config.heartbeat, config.election);
     transport.hear_round_trips(round_trips(&metrics));
-    let surroundings =
-        surroundings(&config, transport.clone(), &cluster, &metrics, backend.synced_log());
     let watch_threads = WatchKeeper::start(&state).context("failed to start watches")?;
-    let raft = Raft::start(raft_config(&config, &data_dir), applier, surroundings).await;
+    let around = surroundings(&config, transport.clone(), &cluster, &metrics, backend.synced_log());
+    let raft = Raft::start(raft_config(&config, &data_dir), applier, around).await;
     let raft = raft.context("failed to start raft")?;
     let forwarded = Forwarded::default();
     let answers = Forwarding { calls: forwarded.clone(), state: state.clone() };
@@ -244,6 +251,7 @@ async fn start(
         raft,
         state,
         metrics,
+        closing: watch::Sender::new(false),
         stop,
         tasks,
         fatal,
@@ -440,8 +448,8 @@ impl Member {
     fn open(&mut self, shards: &Arc<Shards>, door: &Door, ports: Vec<ClientPort>) {
         for port in ports {
             let (listener, opening) = port.open(door);
-            let (shards, stop) = (shards.clone(), self.stop.subscribe());
-            self.tasks.spawn(async move { shards.accept(listener, opening, stop).await });
+            let (shards, closing) = (shards.clone(), self.closing.subscribe());
+            self.tasks.spawn(async move { shards.accept(listener, opening, closing).await });
         }
     }
 
@@ -464,6 +472,10 @@ impl Member {
         };
         super::systemd::notify_stopping();
         tracing::info!(name = self.config.name, "closing etcd server");
+        self.closing.send_replace(true);
+        if fault.is_none() {
+            self.finish_calls().await;
+        }
         self.stop.send_replace(true);
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
@@ -482,6 +494,21 @@ impl Member {
             .context("failed to close the state")?;
         tracing::info!(name = self.config.name, "closed etcd server");
         Ok(signal)
+    }
+
+    /// Waits until what was proposed has its outcome: whoever asked before the doors were closed is answered, as with etcd.
+    async fn finish_calls(&self) {
+        let finished = async {
+            let mut quiet = 0;
+            while quiet < QUIET_LOOKS {
+                tokio::time::sleep(QUIET_TIME).await;
+                let is_quiet = self.raft.status().pending_proposals == 0;
+                quiet = if is_quiet { quiet + 1 } else { 0 };
+            }
+        };
+        if tokio::time::timeout(FINISH_TIME, finished).await.is_err() {
+            tracing::warn!("calls are left without an answer");
+        }
     }
 
     async fn hand_over(&self) {

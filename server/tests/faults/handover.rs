@@ -1,10 +1,13 @@
 //! A leader that goes, or is told to go, hands over: quickly and at exactly the next term.
 
 use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use quorate_proto::etcdserverpb::MoveLeaderRequest;
+use quorate_proto::etcdserverpb::kv_client::KvClient;
 use quorate_proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use quorate_proto::etcdserverpb::{MoveLeaderRequest, PutRequest};
 use rustix::process::Signal;
 
 use super::ask;
@@ -73,4 +76,43 @@ async fn move_leader_hands_over() {
     println!("MoveLeader: new leader after {took:.0?}");
     assert_eq!((new, new_term), (target, term + 1));
     assert!(took <= NEW_LEADER_MAX, "{took:?}");
+}
+
+/// SIGTERM of a follower under writers: what it has taken it answers; nobody is told that it has stopped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopping_member_answers_what_it_took() {
+    let mut stage = Stage::start(&[]);
+    for _ in 0..3 {
+        let (leader, _) = ask::leader(&stage.urls, Duration::from_secs(20)).await;
+        let follower = (leader + 1) % 3;
+        let n_written = Arc::new(AtomicUsize::new(0));
+        let writers: Vec<_> = (0..8)
+            .map(|n| tokio::spawn(write_on(stage.urls[follower].clone(), n, n_written.clone())))
+            .collect();
+        ask::until("some writes", Duration::from_secs(30), async || {
+            (n_written.load(Ordering::Relaxed) > 100).then_some(())
+        })
+        .await;
+        stage.cluster.members[follower].process.signal(Signal::TERM).unwrap();
+        for writer in writers {
+            // The connection ends, which a client of etcd takes for a reason to ask another member.
+            let error = writer.await.unwrap();
+            assert!(!error.message().contains("etcdserver:"), "{error}");
+        }
+        stage.cluster.members[follower].process.wait().unwrap();
+        stage.start_again(&[follower]);
+    }
+}
+
+/// Writes until a write fails, and returns why.
+async fn write_on(url: String, n: usize, n_written: Arc<AtomicUsize>) -> tonic::Status {
+    let mut client = KvClient::new(ask::channel(&url, Duration::from_secs(10)));
+    loop {
+        let key = format!("writer/{n}").into();
+        let request = PutRequest { key, value: "v".into(), ..Default::default() };
+        if let Err(status) = client.put(request).await {
+            return status;
+        }
+        n_written.fetch_add(1, Ordering::Relaxed);
+    }
 }
