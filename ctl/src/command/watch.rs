@@ -85,7 +85,7 @@ fn plan(args: Args, arguments: &[OsString]) -> Outcome<(WatchOptions, Vec<OsStri
     let mut words = words.into_iter();
     // More words than two are passed over, as etcdctl does.
     let (Some(key), range_end) = (words.next(), words.next()) else {
-        return Err(Failure::bad_args("bad number of arguments"));
+        return Err(Failure::bad_args(BAD_NUMBER));
     };
     if args.prefix && range_end.is_some() {
         return Err(Failure::bad_args("`range_end` and `--prefix` are mutually exclusive"));
@@ -103,6 +103,7 @@ fn plan(args: Args, arguments: &[OsString]) -> Outcome<(WatchOptions, Vec<OsStri
     Ok((options, command))
 }
 
+const BAD_NUMBER: &str = "bad number of arguments";
 const KEY_VARIABLES: [&str; 2] = ["ETCDCTL_WATCH_KEY", "QUORATECTL_WATCH_KEY"];
 const RANGE_END_VARIABLES: [&str; 2] = ["ETCDCTL_WATCH_RANGE_END", "QUORATECTL_WATCH_RANGE_END"];
 
@@ -250,7 +251,7 @@ fn line_plan(
         Ok(Command::Watch(args)) => match plan(args, words) {
             Ok(plan) => return Ok(Some(plan)),
             // A number of words without sense is not remarked upon, but the end.
-            Err(failure) if failure.code == exit::BAD_ARGS => return Err(failure),
+            Err(failure) if failure.text.starts_with(BAD_NUMBER) => return Err(failure),
             Err(failure) => complain(format!("Invalid command {line} ({})", failure.text)),
         },
         Ok(_) => {}

@@ -208,7 +208,6 @@ fn an_interrupted_check_leaves_nothing() {
         until("the first keys", || n_keys(url, "/P/") > 20);
         interrupt(&child);
         let ended = told(&end(child));
-        assert_ne!(ended.0, Some(0), "{}: {ended:?}", program.display());
         assert_eq!(n_keys(url, "/P/"), 0, "{}: {ended:?}", program.display());
     }
 }
