@@ -327,6 +327,10 @@ impl Fill {
 
     /// Prepares the exchange; returns the generation's number.
     fn stage(&self) -> Result<u64, StorageError> {
+        // What an engine notes of its size it knows only after the commit: one more, or it forgets it at the next open.
+        self.engine()
+            .commit(&[], Durability::Synced)
+            .map_err(|error| StorageError::engine("fill", &self.shared.path, error))?;
         let number = self.generation().number;
         generation::stage_current(&self.shared.path, &self.shared.options, number)?;
         Ok(number)
