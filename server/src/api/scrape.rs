@@ -6,6 +6,8 @@ use crate::metrics::{Metrics, catch_up};
 use crate::types::ETCD_VERSION;
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use prometheus::core::Collector as _;
+use prometheus::proto::MetricFamily;
 use quorate_proto::etcdserverpb::AlarmType;
 use rustix::process::{Resource, getrlimit};
 
@@ -116,7 +118,13 @@ fn refresh_peers(context: &Context, local: u64) {
 
 fn refresh_alarms(context: &Context) {
     let alarms = &context.metrics.server.alarms;
-    alarms.reset();
+    // As with etcd, an alarm that was disarmed is 0 and not gone: a rule that waits for its end needs it.
+    for known in alarms.collect().iter().flat_map(MetricFamily::get_metric) {
+        let label = |name: &str| known.get_label().iter().find(|label| label.name() == name);
+        if let (Some(id), Some(kind)) = (label("server_id"), label("alarm_type")) {
+            alarms.with_label_values(&[id.value(), kind.value()]).set(0);
+        }
+    }
     for alarm in context.state.alarms.list(AlarmType::None) {
         let id = hex(alarm.member_id);
         alarms.with_label_values(&[id.as_str(), alarm.alarm().as_str_name()]).set(1);

@@ -286,6 +286,12 @@ fn everything_else_moves_its_metrics() {
         || drop(ask(url, &get("/health"))),
         &[("etcd_server_health_failures", &[], 1.0)],
     );
+    // As with etcd it is 0 afterwards, and not gone.
+    ok(url, "/v3/maintenance/alarm", r#"{"action":2,"alarm":2}"#);
+    let page = ask(url, &get("/metrics")).body;
+    let alarms: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("etcd_debugging_server_alarms{")).collect();
+    assert!(matches!(&alarms[..], [one] if one.ends_with(" 0")), "{alarms:?}");
 }
 
 /// What only members among each other can move: traffic, leadership, and a snapshot to one that was away for long.
