@@ -149,6 +149,10 @@ fn a_rewritten_snapshot_is_accepted() {
     assert_eq!(hash(&path), hash(&copy));
 }
 
+/// So that what is put is in the log only.
+const NEVER_FLUSH: [&str; 4] =
+    ["--backend-batch-interval", "1h", "--backend-batch-limit", "1000000"];
+
 /// Every put that a running etcd acknowledged is in the log as we read it, live and after a kill, though not yet in
 /// the database.
 #[test]
@@ -156,7 +160,7 @@ fn the_log_of_etcd_is_read() {
     for version in VERSIONS {
         let temp = tempfile::tempdir().unwrap();
         let data = temp.path().join("data");
-        let etcd = Etcd::start(version, &data, &[]);
+        let etcd = Etcd::start(version, &data, &NEVER_FLUSH);
         let dir = DataDir::new(&data, None);
         etcd.put("before", "1");
         let live = puts(&dir.wal());
