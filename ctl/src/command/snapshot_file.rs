@@ -8,8 +8,8 @@ use crate::progress::Watched;
 use crate::stopped::{Stopped, files_failure};
 use crate::terminal::log;
 use quorate_etcd_files::datadir::{
-    Access, Claim, DataDir, InitialCluster, Release, RestoreOptions, TailPolicy, parse_urls,
-    restore, restore_for,
+    Access, Claim, DataDir, InitialCluster, Release, RestoreOptions, TailPolicy, UNFINISHED,
+    parse_urls, restore, restore_for,
 };
 use quorate_etcd_files::snapfile::SnapshotFile;
 use std::ffi::OsString;
@@ -185,7 +185,7 @@ fn run_restore(args: RestoreArgs) -> Outcome {
         }
     };
     // The restore builds its database here, at most as large as the one it reads.
-    let growing = data_dir.join("member.tmp").join("snap").join("db");
+    let growing = data_dir.join(UNFINISHED).join("snap").join("db");
     let watched = Watched::file("restoring", growing, size);
     let restored = match args.for_etcd {
         Some(release) => restore_for(Path::new(file), &options, release),

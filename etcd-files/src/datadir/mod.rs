@@ -25,5 +25,5 @@ pub use layout::{DataDir, resolve};
 pub use membership::Membership;
 pub use migrate::{Migrated, Schema, migrate};
 pub use release::Release;
-pub use restore::{RestoreOptions, Restored, restore, restore_for};
+pub use restore::{RestoreOptions, Restored, UNFINISHED, restore, restore_for};
 pub use survivor::{Survivor, TailPolicy};

@@ -114,6 +114,10 @@ fn check_target(data_dir: &DataDir) -> Result<()> {
     Ok(())
 }
 
+/// What a restore builds, below the data directory, before it takes the name `member`. Where it is found and no restore
+/// runs, one was broken off.
+pub const UNFINISHED: &str = "member.tmp";
+
 /// A directory being built under a temporary name.
 struct Target {
     data_dir: DataDir,
@@ -123,7 +127,7 @@ struct Target {
 
 impl Target {
     fn create(data_dir: &DataDir) -> Result<Target> {
-        let building = data_dir.root().join("member.tmp");
+        let building = data_dir.root().join(UNFINISHED);
         let made_root = !data_dir.root().exists();
         let snap = building.join("snap");
         fs::DirBuilder::new()

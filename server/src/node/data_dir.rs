@@ -56,6 +56,16 @@ pub(super) async fn open(config: &Config, dialer: &TlsDialer) -> Result<DataDir>
             snap_dir.display()
         );
     }
+    let unfinished = root.join(datadir::UNFINISHED);
+    if !has_log && unfinished.exists() {
+        refuse!(
+            "a restore into {} was broken off: {} is what it had made. Started now, this member would begin without any \
+             data. Remove {} and restore again.",
+            root.display(),
+            unfinished.display(),
+            unfinished.display()
+        );
+    }
     // Judged before anything is written, so that a wrong flag leaves no trace.
     let plan = if has_log { None } else { Some(plan_bootstrap(config, dialer).await?) };
     make_dirs(root, &snap_dir)?;

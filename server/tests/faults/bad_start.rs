@@ -315,6 +315,14 @@ fn put_by_json(address: &str) {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
+/// What a killed restore has left: an empty member must not take the place of the data that were to come.
+#[test]
+fn broken_off_restore() {
+    let lone = Lone::new();
+    fs::create_dir_all(lone.data().join("member.tmp/snap")).unwrap();
+    lone.refuses(&[], &["was broken off", "restore again"]);
+}
+
 /// A directory that a running member holds.
 #[test]
 fn data_dir_in_use() {
