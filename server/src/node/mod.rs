@@ -16,6 +16,7 @@ mod run;
 mod signals;
 mod srv;
 mod state;
+mod stop;
 mod systemd;
 mod takeover;
 

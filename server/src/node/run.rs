@@ -11,13 +11,14 @@ use super::observer::{ApplyTimes, MetricsObserver, round_trips};
 use super::peer_door;
 use super::signals::{StopSignal, StopSignals};
 use super::state::open_backend;
+use super::stop::{Ended, end_of, finish_calls, hand_over};
 use crate::api::{
     AnswerBudget, Bound, Context, Door, Forwarded, HttpOptions, Intake, Limits, LoginOptions,
     Shards, SharedContext,
 };
 use crate::apply::{Applier, Outcome, State};
 use crate::auth::AuthStore;
-use crate::clock::SystemClock;
+use crate::clock::{SharedClock, SystemClock};
 use crate::cluster::ClusterState;
 use crate::config::Config;
 use crate::metrics::{Metrics, RequestKind};
@@ -40,13 +41,6 @@ use tokio::task::JoinSet;
 
 /// Large answers that are read at a time, per core.
 const LARGE_READS_PER_CORE: usize = 1;
-/// Time that a leader gives its successor at SIGTERM.
-const HAND_OVER_TIME: Duration = Duration::from_millis(500);
-/// Time that calls under way have for their outcome once the doors are closed.
-const FINISH_TIME: Duration = Duration::from_secs(1);
-/// A stopping member looks so often, and so many times, for proposals: what has come may not have been proposed yet.
-const QUIET_TIME: Duration = Duration::from_millis(10);
-const QUIET_LOOKS: usize = 3;
 /// Time after which a removed member ends, so that its last answers get out.
 const REMOVED_TIME: Duration = Duration::from_secs(1);
 
@@ -218,12 +212,7 @@ async fn start(
     let (stop, stopping) = watch::channel(false);
     let (compacted_sender, compacted) = watch::channel(state.store().compact_revision());
     let (fatal_sender, fatal) = watch::channel(None);
-    let options = CompactorOptions {
-        batch_limit: NonZeroUsize::new(config.compaction_batch_limit).unwrap_or(NonZeroUsize::MIN),
-        pause: config.compaction_sleep_interval,
-        metrics: metrics.store.clone(),
-        clock,
-    };
+    let options = compactor_options(&config, &metrics, clock);
     spawn_compactor(compaction_queue, options, compacted_sender, fatal_sender.clone(), stopping)
         .context("failed to start the compactor")?;
     let identity = Identity { cluster_id: data_dir.cluster_id, member_id: data_dir.member_id };
@@ -232,8 +221,9 @@ async fn start(
     transport.hear_round_trips(round_trips(&metrics));
     let watch_threads = WatchKeeper::start(&state).context("failed to start watches")?;
     let around = surroundings(&config, transport.clone(), &cluster, &metrics, backend.synced_log());
-    let raft = Raft::start(raft_config(&config, &data_dir), applier, around).await;
-    let raft = raft.context("failed to start raft")?;
+    let raft = Raft::start(raft_config(&config, &data_dir), applier, around)
+        .await
+        .context("failed to start raft")?;
     let forwarded = Forwarded::default();
     let answers = Forwarding { calls: forwarded.clone(), state: state.clone() };
     raft.set_forward_handler(Arc::new(answers));
@@ -260,6 +250,15 @@ async fn start(
         watch_threads,
         login,
     })
+}
+
+fn compactor_options(config: &Config, metrics: &Metrics, clock: SharedClock) -> CompactorOptions {
+    CompactorOptions {
+        batch_limit: NonZeroUsize::new(config.compaction_batch_limit).unwrap_or(NonZeroUsize::MIN),
+        pause: config.compaction_sleep_interval,
+        metrics: metrics.store.clone(),
+        clock,
+    }
 }
 
 /// Raft's way to other members and to the disk.
@@ -337,41 +336,6 @@ impl WatchKeeper {
             drop(threads);
         });
         Ok(WatchKeeper { task })
-    }
-}
-
-/// Why a member ends.
-enum Ended {
-    Signal(StopSignal),
-    Removed,
-    Fatal(Fatal),
-}
-
-async fn end_of(
-    raft: &Raft<Outcome>,
-    context: &SharedContext,
-    mut fatal: watch::Receiver<Option<Fatal>>,
-    signals: &mut StopSignals,
-) -> Ended {
-    let mut removed = raft.removed();
-    tokio::select! {
-        signal = signals.next() => Ended::Signal(signal),
-        () = async { let _ = removed.wait_for(|removed| *removed).await.map(|_| ()); } => Ended::Removed,
-        () = own_removal(context) => Ended::Removed,
-        fault = async { fatal.wait_for(Option::is_some).await.ok().and_then(|fault| fault.clone()) } => {
-            Ended::Fatal(fault.unwrap_or_else(|| Fatal::new("the member stopped by itself")))
-        }
-    }
-}
-
-/// Waits until this member has applied its own removal.
-async fn own_removal(context: &SharedContext) {
-    let cluster = &context.state.cluster;
-    let mut membership = context.raft.watch_membership();
-    while !cluster.is_removed(cluster.local_id()) {
-        if membership.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 }
 
@@ -458,7 +422,7 @@ impl Member {
         let (fault, signal) = match ended {
             Ended::Signal(signal) => {
                 tracing::info!(%signal, "received signal; shutting down");
-                self.hand_over().await;
+                hand_over(&self.raft).await;
                 (None, Some(signal))
             }
             Ended::Removed => {
@@ -474,7 +438,7 @@ impl Member {
         tracing::info!(name = self.config.name, "closing etcd server");
         self.closing.send_replace(true);
         if fault.is_none() {
-            self.finish_calls().await;
+            finish_calls(&self.raft).await;
         }
         self.stop.send_replace(true);
         self.tasks.abort_all();
@@ -494,32 +458,5 @@ impl Member {
             .context("failed to close the state")?;
         tracing::info!(name = self.config.name, "closed etcd server");
         Ok(signal)
-    }
-
-    /// Waits until what was proposed has its outcome: whoever asked before the doors were closed is answered, as with etcd.
-    async fn finish_calls(&self) {
-        let finished = async {
-            let mut quiet = 0;
-            while quiet < QUIET_LOOKS {
-                tokio::time::sleep(QUIET_TIME).await;
-                let is_quiet = self.raft.status().pending_proposals == 0;
-                quiet = if is_quiet { quiet + 1 } else { 0 };
-            }
-        };
-        if tokio::time::timeout(FINISH_TIME, finished).await.is_err() {
-            tracing::warn!("calls are left without an answer");
-        }
-    }
-
-    async fn hand_over(&self) {
-        if !self.raft.is_leader() {
-            return;
-        }
-        let Some(successor) = self.raft.best_successor() else { return };
-        match tokio::time::timeout(HAND_OVER_TIME, self.raft.transfer_leader(successor)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "leadership was not handed over"),
-            Err(_) => tracing::warn!("leadership was not handed over in time"),
-        }
     }
 }
