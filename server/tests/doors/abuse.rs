@@ -1,6 +1,6 @@
 //! Input that means harm or makes no sense: the member stays up, small and in service.
 
-use super::ask::{Lone, etcd, etcdctl, ours, until};
+use super::ask::{Answer, Lone, etcd, etcdctl, ours, run, until};
 use super::wire::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM,
     SETTINGS, Wire, call_headers, frame,
@@ -223,8 +223,10 @@ fn other_content_types_are_turned_away() {
         let url = format!("http://127.0.0.1:{}{RANGE}", member.client);
         let args = [&flags[..], &["-H", "content-type: text/plain", "-d", "x", &url]].concat();
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let answer = super::ask::run(Path::new("curl"), &args);
-        assert_eq!(answer.good(), "415", "{kind}");
+        // etcd ends the stream before it has read the body, which curl takes for an error (92) now and then; ours reads it.
+        let is_early = |answer: &Answer| kind == "etcd" && answer.code == 92;
+        let answer = (0..100).map(|_| run(Path::new("curl"), &args)).find(|said| !is_early(said));
+        assert_eq!(answer.unwrap().good(), "415", "{kind}");
     }
 }
 
