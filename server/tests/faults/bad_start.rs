@@ -58,12 +58,18 @@ impl Lone {
         Process::new("m1", self.folder.path(), Path::new(SERVER), &flags)
     }
 
+    /// A process that takes requests.
+    fn running(&self, extra: &[&str]) -> Process {
+        let mut process = self.process(extra);
+        process.start().unwrap();
+        process.wait_ready(READY_MAX).unwrap();
+        process
+    }
+
     /// Data of a member that has run and was stopped.
     fn with_data() -> Lone {
         let lone = Lone::new();
-        let mut process = lone.process(&[]);
-        process.start().unwrap();
-        process.wait_ready(READY_MAX).unwrap();
+        let mut process = lone.running(&[]);
         process.stop(READY_MAX).unwrap();
         fs::remove_file(&process.log).unwrap();
         lone
@@ -250,9 +256,7 @@ fn empty_wal_dir() {
     let lone = Lone::new();
     let log = lone.folder.path().join("log");
     fs::create_dir(&log).unwrap();
-    let mut process = lone.process(&[&format!("--wal-dir={}", log.display())]);
-    process.start().unwrap();
-    process.wait_ready(READY_MAX).unwrap();
+    let _process = lone.running(&[&format!("--wal-dir={}", log.display())]);
     first_file(&log, "wal");
 }
 
@@ -263,9 +267,7 @@ fn older_log() {
     let lone = Lone::new();
     let starts = |times: usize| {
         for _ in 0..times {
-            let mut process = lone.process(&[]);
-            process.start().unwrap();
-            process.wait_ready(READY_MAX).unwrap();
+            let mut process = lone.running(&[]);
             process.stop(READY_MAX).unwrap();
             fs::remove_file(&process.log).unwrap();
         }
@@ -285,9 +287,7 @@ fn older_log() {
 #[test]
 fn zeroed_sector() {
     let lone = Lone::new();
-    let mut process = lone.process(&[]);
-    process.start().unwrap();
-    process.wait_ready(READY_MAX).unwrap();
+    let mut process = lone.running(&[]);
     for _ in 0..100 {
         put_by_json(lone.client());
     }
@@ -327,9 +327,7 @@ fn broken_off_restore() {
 #[test]
 fn data_dir_in_use() {
     let lone = Lone::new();
-    let mut process = lone.process(&[]);
-    process.start().unwrap();
-    process.wait_ready(READY_MAX).unwrap();
+    let mut process = lone.running(&[]);
     let ports = free_ports(2).unwrap();
     let [client, peer] = ["client", "peer"].map(|kind| {
         let n = usize::from(kind == "peer");
