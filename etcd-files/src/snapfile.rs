@@ -252,9 +252,7 @@ const NO_PAIR: &str = "it is not a revision with a key-value pair";
 
 /// The revision of a row of bucket `key`, which a server must be able to read.
 fn judge(database: &Database, key: &Bytes, value: &Bytes) -> Result<Revision> {
-    if let Some(what) = rows::damage(bucket::KEY, key, value) {
-        return Err(damaged(database, key, what));
-    }
+    rows::check(database.path(), bucket::KEY, key, value)?;
     let row = RevisionKey::decode(key);
     row.map(|row| row.revision).ok_or_else(|| damaged(database, key, NO_PAIR))
 }

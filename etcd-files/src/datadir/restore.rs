@@ -172,16 +172,8 @@ impl Target {
     fn write_database(&self, source: &Database, plan: RewritePlan) -> Result<u64> {
         let path = self.building.join("snap").join("db");
         let file = create(&path)?;
-        let judge = |bucket: &str, key: &[u8], value: &[u8]| match rows::damage(bucket, key, value)
-        {
-            None => Ok(()),
-            Some(what) => Err(Error::DamagedRow {
-                path: source.path().to_owned(),
-                bucket: bucket.to_owned(),
-                key: key.to_vec(),
-                what,
-            }),
-        };
+        let judge =
+            |bucket: &str, key: &[u8], value: &[u8]| rows::check(source.path(), bucket, key, value);
         let layout = rewrite_judged(source, plan, &file, &path, judge)?;
         file.sync_all().map_err(Error::io("sync", &path))?;
         Ok(layout.size())

@@ -7,14 +7,26 @@ use quorate_proto::etcdserverpb::AlarmMember;
 use quorate_proto::{authpb, leasepb};
 
 use super::{Member, Revision, RevisionKey, bucket, meta, parse_member_key};
+use crate::error::{Error, Result};
+use std::path::Path;
 
 /// Rows of bucket `auth` and `cluster` that are decoded at a start.
 const AUTH_REVISION: &[u8] = b"authRevision";
 const DOWNGRADE: &[u8] = b"downgrade";
 
+/// Refuses a row of the database at `path` that no server can read, and names it.
+///
+/// # Errors
+/// [`Error::DamagedRow`].
+pub fn check(path: &Path, bucket: &str, key: &[u8], value: &[u8]) -> Result<()> {
+    let Some(what) = damage(bucket, key, value) else { return Ok(()) };
+    let (path, bucket) = (path.to_owned(), bucket.to_owned());
+    Err(Error::DamagedRow { path, bucket, key: key.to_vec(), what })
+}
+
 /// What is wrong with a row of a bucket, as part of a sentence; `None` where a server can read it. Buckets and rows that no
 /// server reads are never wrong.
-pub fn damage(bucket: &str, key: &[u8], value: &[u8]) -> Option<&'static str> {
+fn damage(bucket: &str, key: &[u8], value: &[u8]) -> Option<&'static str> {
     let (is_right, what) = match bucket {
         bucket::KEY if RevisionKey::decode(key).is_none() => (false, "its key is no revision"),
         bucket::KEY => (is_pair(value), "its value is no key-value pair"),

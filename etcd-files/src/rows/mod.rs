@@ -12,7 +12,7 @@ mod revision;
 #[cfg(test)]
 mod tests;
 
-pub use judge::damage;
+pub use judge::check;
 pub use lease::{decode_lease_key, lease_key};
 pub use member::{Member, member_key, parse_member_key};
 pub use revision::{Revision, RevisionKey, user_key};

@@ -101,7 +101,7 @@ fn open(dir: &Path) -> crate::Result<(Writer, Replay)> {
     Writer::open(disk(), dir, OPTIONS)
 }
 
-/// Ten batches of an entry and its commit.
+/// Batches of two entries and their commit.
 fn plain(count: usize) -> Log {
     write(&vec![Batch { sizes: vec![300, 300], commit: Some(0) }; count])
 }

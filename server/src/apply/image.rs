@@ -6,7 +6,7 @@ use crate::raft::{AppliedState, Fatal, StoredMembership};
 use crate::storage::{AppliedMark, Backend, Keyspace, PRIVATE_META_PREFIX};
 use quorate_etcd_files::bbolt::Database;
 use quorate_etcd_files::rows;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::member::MEMBERSHIP_ROW;
 
@@ -29,24 +29,11 @@ pub(super) fn install(backend: &Backend, state: &AppliedState, file: &Path) -> R
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// A row cannot be read, and no state with it in would ever start.
-    #[error("row {} of bucket {bucket} in {} is damaged: {what}", hex(key), path.display())]
-    Row {
-        /// The database.
-        path: PathBuf,
-        /// The row's bucket.
-        bucket: &'static str,
-        /// The row's key.
-        key: Vec<u8>,
-        /// What is wrong with the row.
-        what: &'static str,
-    },
+    #[error(transparent)]
+    Row(quorate_etcd_files::Error),
     /// The database cannot be read, or the state not be written.
     #[error(transparent)]
     Failed(#[from] Fatal),
-}
-
-fn hex(key: &[u8]) -> String {
-    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is known of a database of etcd's beside its rows.
@@ -112,10 +99,8 @@ fn replace(
             if is_own || is_replaced(keyspace, &key) {
                 continue;
             }
-            if let Some(what) = rows::damage(keyspace.name(), &key, &value) {
-                let (path, bucket) = (database.path().to_owned(), keyspace.name());
-                return Err(ImportError::Row { path, bucket, key: key.to_vec(), what });
-            }
+            rows::check(database.path(), keyspace.name(), &key, &value)
+                .map_err(ImportError::Row)?;
             replacement.put(keyspace, key, value).map_err(Fatal::new)?;
             n_rows += 1;
             if n_rows.is_multiple_of(ROWS_TOLD) {

@@ -159,7 +159,7 @@ fn build_state(survivor: &Survivor, path: &Path, options: &BackendOptions) -> Re
     };
     let backend = Backend::open(path, options.clone()).context("failed to make the state")?;
     match import(&backend, survivor.database(), &imported) {
-        Err(damaged @ ImportError::Row { .. }) => refuse!(
+        Err(ImportError::Row(damaged)) => refuse!(
             "{damaged}. Nothing was changed; etcd does not start on it either. Remove this member from the cluster and add \
              it again with an empty directory, or restore a snapshot."
         ),
